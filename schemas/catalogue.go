@@ -1,0 +1,58 @@
+package schemas
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Code is the stable name of one refusal or warning, "CPIS-H012". The letter
+// names the area: C configuration, D dead letters and ledger, H HL7 intake,
+// K Kafka and schemas, L local authority feeds, M matching and index.
+type Code string
+
+// Entry explains a code: one text serves the acknowledgement, the LA's
+// verdict, the dead letter, the log, the documentation and `cpis explain`.
+type Entry struct {
+	Code  Code
+	Title string // one line, as the person who caused it would say it
+	Why   string // what the broker saw and why that matters
+	Fix   string // what to do now
+	Fate  string // what became of the input
+}
+
+// Catalogue lists every code in order.
+func Catalogue() []Entry {
+	all := slices.Concat(configCodes(), recordCodes(), hl7Codes(), socialCareCodes(), matchingCodes())
+	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	return all
+}
+
+// Explain finds a code, with or without the CPIS- prefix, in any letter case.
+func Explain(code string) (Entry, bool) {
+	want := strings.ToUpper(strings.TrimSpace(code))
+	if !strings.HasPrefix(want, "CPIS-") {
+		want = "CPIS-" + want
+	}
+	for _, e := range Catalogue() {
+		if string(e.Code) == want {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Refusal is an input that cannot be taken: which rule, where in the input,
+// and what was seen, in words that hold nobody's details.
+type Refusal struct {
+	Code     Code
+	Location string // a field position or a column name
+	Reason   string
+}
+
+func (r *Refusal) Error() string {
+	if r.Location == "" {
+		return fmt.Sprintf("%s: %s", r.Code, r.Reason)
+	}
+	return fmt.Sprintf("%s at %s: %s", r.Code, r.Location, r.Reason)
+}

@@ -1,0 +1,4 @@
+package schemas
+
+func configCodes() []Entry { return nil }
+func recordCodes() []Entry { return nil }

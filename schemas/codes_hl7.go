@@ -1,0 +1,3 @@
+package schemas
+
+func hl7Codes() []Entry { return nil }

@@ -1,0 +1,3 @@
+package schemas
+
+func socialCareCodes() []Entry { return nil }

@@ -1,0 +1,196 @@
+package schemas
+
+import "time"
+
+// Registration is one ADT message that a care setting sent and was told is
+// taken (cpis.registration.v1, kept 24 hours).
+type Registration struct {
+	EventID        string       `avro:"event_id"` // keyed hash of sender, control id and payload
+	Feed           string       `avro:"feed"`     // name of the sender's profile
+	ODS            ODSCode      `avro:"ods"`
+	Setting        CareSetting  `avro:"setting"`
+	ControlID      string       `avro:"control_id"` // MSH-10 as sent
+	Event          string       `avro:"event"`      // A04, A01, …
+	Class          EventClass   `avro:"class"`
+	AcceptedAt     time.Time    `avro:"accepted_at"`
+	OccurredAt     time.Time    `avro:"occurred_at"`     // zero where the message gives no usable time
+	OccurredSource string       `avro:"occurred_source"` // the field the time was read from: PV1-44, EVN-6, EVN-2, MSH-7
+	SubjectRef     SubjectRef   `avro:"subject_ref"`
+	NumberStatus   NumberStatus `avro:"number_status"`
+	VisitRef       string       `avro:"visit_ref"`   // keyed hash of sender and visit number, empty where none
+	RetiredRef     SubjectRef   `avro:"retired_ref"` // the number a merge retires, empty otherwise
+	SealedPerson   []byte       `avro:"person"`
+	SealedRetired  []byte       `avro:"retired"`
+	Person         Person       `avro:"-"` // opened from SealedPerson
+	Retired        Person       `avro:"-"` // opened from SealedRetired
+	VisitNumber    string       `avro:"-"` // PV1-19; becomes VisitRef and goes no further
+}
+
+// Indicator is one plan that a local authority shares about one person
+// (cpis.indicator.v1, compacted: the newest record per key is the truth).
+type Indicator struct {
+	Authority    AuthorityCode `avro:"authority"`
+	SubjectRef   SubjectRef    `avro:"subject_ref"`
+	PlanType     PlanType      `avro:"plan_type"`
+	Version      int64         `avro:"version"` // the LA's own version of the record; a lower one never replaces a higher
+	PlanStart    Date          `avro:"plan_start"`
+	PlanEnd      Date          `avro:"plan_end"`
+	ExpectedDate Date          `avro:"expected_delivery_date"`
+	ReceivedAt   time.Time     `avro:"received_at"`
+	UploadID     string        `avro:"upload_id"`
+	SealedPerson []byte        `avro:"person"`
+	Person       Person        `avro:"-"`
+}
+
+// Key is the topic key of the record: authority / subject / plan type.
+func (i Indicator) Key() []byte { return IndicatorKey(i.Authority, i.SubjectRef, i.PlanType) }
+
+// IndicatorKey is the key of one authority's plan of one type on one subject.
+func IndicatorKey(a AuthorityCode, s SubjectRef, p PlanType) []byte {
+	return []byte(string(a) + "/" + string(s) + "/" + string(p))
+}
+
+// Authority is a local authority's contacts and the health of its feed
+// (cpis.authority.v1, compacted).
+type Authority struct {
+	Code           AuthorityCode `avro:"code"`
+	Name           string        `avro:"name"`
+	OfficePhone    string        `avro:"office_phone"`
+	EmergencyPhone string        `avro:"emergency_phone"` // the emergency duty team
+	OfficeHours    string        `avro:"office_hours"`    // "Mon-Fri 09:00-17:00"
+	UpdatedAt      time.Time     `avro:"updated_at"`
+	LastLoadAt     time.Time     `avro:"last_load_at"` // when the feed last brought records, zero where never
+	Version        int64         `avro:"version"`
+}
+
+// Plan is one indicator as an answer shows it.
+type Plan struct {
+	Authority      AuthorityCode `avro:"authority"`
+	AuthorityName  string        `avro:"authority_name"`
+	OfficePhone    string        `avro:"office_phone"`
+	EmergencyPhone string        `avro:"emergency_phone"`
+	RingNow        string        `avro:"ring_now"` // the number to ring at the time of the answer
+	PlanType       PlanType      `avro:"plan_type"`
+	PlanStart      Date          `avro:"plan_start"`
+	PlanEnd        Date          `avro:"plan_end"`
+	ExpectedDate   Date          `avro:"expected_delivery_date"`
+	ShownUntil     Date          `avro:"shown_until"`
+	RecordID       string        `avro:"record_id"` // the LA's own record id, for its notice
+}
+
+// Details is what only those entitled may open: who, and which plans, newest
+// first.
+type Details struct {
+	Person Person `avro:"person"`
+	Plans  []Plan `avro:"plans"`
+}
+
+// Freshness says how new the index behind an answer was.
+type Freshness struct {
+	Generation      string    `avro:"index_generation"`
+	Position        int64     `avro:"index_position"` // next offset of cpis.indicator.v1
+	AsOf            time.Time `avro:"index_as_of"`
+	LateAuthorities []string  `avro:"late_authorities"` // authorities whose feed is late
+}
+
+// Outcome is the answer a care setting gets to one registration
+// (cpis.outcome.v1). SubjectRef and SealedDetails are empty unless the state
+// is matched.
+type Outcome struct {
+	OutcomeID     string        `avro:"outcome_id"`
+	EventID       string        `avro:"event_id"`
+	Corrects      string        `avro:"corrects"` // the outcome this one replaces, empty otherwise
+	Feed          string        `avro:"feed"`
+	ODS           ODSCode       `avro:"ods"`
+	Setting       CareSetting   `avro:"setting"`
+	ControlID     string        `avro:"control_id"`
+	Event         string        `avro:"event"`
+	State         State         `avro:"state"`
+	Reason        Reason        `avro:"reason"`
+	Silent        bool          `avro:"silent"` // scheduled care: no notice to the LA
+	AcceptedAt    time.Time     `avro:"accepted_at"`
+	DecidedAt     time.Time     `avro:"decided_at"`
+	SubjectRef    SubjectRef    `avro:"subject_ref"`
+	Freshness     Freshness     `avro:"freshness"`
+	SealedDetails []byte        `avro:"details"`
+	Details       Details       `avro:"-"`
+	Origin        InputPosition `avro:"origin"`
+}
+
+// InputPosition is where on cpis.registration.v1 an answer's question stands.
+type InputPosition struct {
+	Partition int64 `avro:"partition"`
+	Offset    int64 `avro:"offset"`
+}
+
+// Notice tells a local authority that a person it protects was seen
+// (cpis.notice.v1).
+type Notice struct {
+	NoticeID     string        `avro:"notice_id"`
+	Authority    AuthorityCode `avro:"authority"`
+	OutcomeID    string        `avro:"outcome_id"`
+	ODS          ODSCode       `avro:"ods"`
+	Setting      CareSetting   `avro:"setting"`
+	OccurredAt   time.Time     `avro:"occurred_at"`
+	CreatedAt    time.Time     `avro:"created_at"`
+	PlanTypes    []string      `avro:"plan_types"`
+	SubjectRef   SubjectRef    `avro:"subject_ref"`
+	SealedPerson []byte        `avro:"person"` // number, name, date of birth and the LA's record id
+	Person       Person        `avro:"-"`
+	Origin       InputPosition `avro:"origin"`
+}
+
+// AuditKind says what an audit record is about.
+type AuditKind string
+
+// AuditDecision is the record of one answer given to one registration.
+const AuditDecision AuditKind = "DECISION"
+
+// Audit is the record that something was decided, seen or changed
+// (cpis.audit.v1). A decision's audit record holds all that its outcome says,
+// so that a decision made before a crash is told, never made again.
+type Audit struct {
+	AuditID       string        `avro:"audit_id"`
+	Kind          AuditKind     `avro:"kind"`
+	At            time.Time     `avro:"at"`
+	EventID       string        `avro:"event_id"`
+	OutcomeID     string        `avro:"outcome_id"`
+	Corrects      string        `avro:"corrects"`
+	Feed          string        `avro:"feed"`
+	ODS           ODSCode       `avro:"ods"`
+	Setting       CareSetting   `avro:"setting"`
+	ControlID     string        `avro:"control_id"`
+	Event         string        `avro:"event"`
+	State         State         `avro:"state"`
+	Reason        Reason        `avro:"reason"`
+	Silent        bool          `avro:"silent"`
+	AcceptedAt    time.Time     `avro:"accepted_at"`
+	SubjectRef    SubjectRef    `avro:"subject_ref"`
+	Authorities   []string      `avro:"authorities"` // those whose plans were shown
+	Freshness     Freshness     `avro:"freshness"`
+	SealedDetails []byte        `avro:"details"`
+	Origin        InputPosition `avro:"origin"`
+}
+
+// Checkpoint is a signed head of the audit log (cpis.checkpoint.v1).
+type Checkpoint struct {
+	LogID    string    `avro:"log_id"`
+	Size     int64     `avro:"size"`
+	RootHash []byte    `avro:"root_hash"`
+	Note     string    `avro:"note"`
+	At       time.Time `avro:"at"`
+}
+
+// Quarantine holds bytes that could not be taken and never were a Kafka
+// record: an unreadable HL7 frame, a refused row (cpis.deadletter.v1, unless
+// the origin is a topic, whose records are kept there byte for byte).
+type Quarantine struct {
+	QuarantineID string    `avro:"quarantine_id"`
+	Origin       string    `avro:"origin"` // "mllp" or "socialcare"
+	Feed         string    `avro:"feed"`   // profile name or authority code
+	ControlID    string    `avro:"control_id"`
+	Code         string    `avro:"code"`
+	Location     string    `avro:"location"` // field position, never its content
+	ReceivedAt   time.Time `avro:"received_at"`
+	Sealed       []byte    `avro:"sealed"` // the bytes as received
+}
