@@ -16,6 +16,7 @@ import (
 	_ "github.com/redis/go-redis/v9"
 	_ "github.com/rogpeppe/go-internal/testscript"
 	_ "github.com/segmentio/kafka-go"
+	_ "github.com/sony/gobreaker/v2"
 	_ "github.com/spf13/cobra"
 	_ "github.com/tink-crypto/tink-go/v2/aead"
 	_ "github.com/tink-crypto/tink-go/v2/prf"

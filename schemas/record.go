@@ -194,3 +194,12 @@ type Quarantine struct {
 	ReceivedAt   time.Time `avro:"received_at"`
 	Sealed       []byte    `avro:"sealed"` // the bytes as received
 }
+
+// Decision is what matching found for one registration, before it becomes an
+// outcome.
+type Decision struct {
+	State     State
+	Reason    Reason
+	Plans     []Plan // newest first, only for a matched state
+	Freshness Freshness
+}
