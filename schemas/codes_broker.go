@@ -1,4 +1,31 @@
 package schemas
 
-func configCodes() []Entry { return nil }
-func recordCodes() []Entry { return nil }
+func configCodes() []Entry {
+	return []Entry{
+		{"CPIS-C001", "A configuration key is not known", "A key that nothing reads is usually a typing mistake, and the setting it was meant for would stay at its default.",
+			"Correct the key as suggested, or remove it; `cpis config show` lists every key.", "Nothing was started."},
+		{"CPIS-C002", "A configuration value cannot be used", "The value has the wrong shape or contradicts another.",
+			"Correct the value; the message names the file, the line and what is allowed.", "Nothing was started."},
+		{"CPIS-C003", "A listener would be open to the network without anyone proving who they are", "Registrations and plans must not cross a network in clear, and callers on a network must prove who they are.",
+			"Listen on a loopback address and put the sender, or a tunnel that authenticates, on the same machine.", "Nothing was started."},
+	}
+}
+
+func recordCodes() []Entry {
+	return []Entry{
+		{"CPIS-K001", "A record on a topic cannot be read", "Its schema id is not known to the registry, or its bytes do not follow the schema it names.",
+			"Find who wrote it (`cpis dlq show`); once its schema is registered, `cpis dlq replay` puts it back.", "Kept byte for byte in the dead letters; the records after it go on."},
+		{"CPIS-K002", "The sealed part of a record does not open", "The bytes were changed, belong to another record, or were sealed with a key this system does not hold.",
+			"Check that every process has the same key sets; then `cpis dlq replay`. If the keys are right, treat it as tampering.", "Kept byte for byte in the dead letters; the records after it go on."},
+		{"CPIS-K003", "Records expired before they were processed", "The topic keeps its records for a limited time and the broker was away for longer.",
+			"Ask the senders of the time named in the dead letter to send again; find out why the broker was away.", "The records are gone; their range is noted in the dead letters."},
+		{"CPIS-K004", "The receiver of an answer refused it", "The setting's own system answered that it will never take this message.",
+			"Ask the setting's integration team; then `cpis dlq replay` sends it again.", "Kept byte for byte in the dead letters; later answers go on."},
+		{"CPIS-K005", "An answer could not be delivered in time", "The setting's own system could not be reached, or did not take the message, for as long as the broker tries.",
+			"Restore the connection; then `cpis dlq replay` sends it again. Until then tell the setting by telephone.", "Kept byte for byte in the dead letters."},
+		{"CPIS-D001", "The ledger does not balance", "A message that was taken has no answer, no audit record or no delivery yet.",
+			"Look at the control ids named; `cpis dlq ls` shows what was set aside, and running the ledger again shows what was only late.", "Nothing was changed."},
+		{"CPIS-D002", "A dead letter has already been replayed or discarded", "Replaying the same record twice would answer the same question twice.",
+			"Nothing; `cpis dlq ls` shows what is still open.", "Nothing was changed."},
+	}
+}

@@ -81,8 +81,8 @@ type Plan struct {
 // Details is what only those entitled may open: who, and which plans, newest
 // first.
 type Details struct {
-	Person Person `avro:"person"`
-	Plans  []Plan `avro:"plans"`
+	Person Person
+	Plans  []Plan
 }
 
 // Freshness says how new the index behind an answer was.
