@@ -1,0 +1,374 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/v2"
+	yamlnode "go.yaml.in/yaml/v3"
+
+	"cpis/connectors/adt"
+	"cpis/schemas"
+)
+
+// Config is everything a process can be told. Sources, later over earlier:
+// the defaults written here, the YAML file, CPIS_* environment variables
+// (CPIS_MLLP_LISTEN is mllp.listen), flags. Secrets are files, never values.
+type Config struct {
+	// Data is the folder for the embedded services and the development keys.
+	// Default cpis-data. Empty with `demo`: nothing is kept.
+	Data string `yaml:"data"`
+	// Roles are the parts of the system this process runs: intake, matcher,
+	// delivery, web. Default: all.
+	Roles []string `yaml:"roles"`
+
+	Kafka    KafkaConfig    `yaml:"kafka"`
+	Registry RegistryConfig `yaml:"registry"`
+	Redis    RedisConfig    `yaml:"redis"`
+	MLLP     MLLPConfig     `yaml:"mllp"`
+	HTTP     HTTPConfig     `yaml:"http"`
+	Keys     KeysConfig     `yaml:"keys"`
+	Matching MatchingConfig `yaml:"matching"`
+	Log      LogConfig      `yaml:"log"`
+
+	// Feeds are the senders, one profile each. With none, and the embedded
+	// Kafka, one feed named practice takes any sender on loopback.
+	Feeds []adt.Profile `yaml:"feeds"`
+}
+
+// KafkaConfig says where the topics live.
+type KafkaConfig struct {
+	// Brokers of a cluster, host:port. Default none: Kafka runs in this process.
+	Brokers []string `yaml:"brokers"`
+	// Listen is where the embedded Kafka listens. Default 127.0.0.1:9092.
+	Listen string `yaml:"listen"`
+	// Replication of topics this process creates. Default 0: three where the
+	// cluster has three brokers, else one.
+	Replication int `yaml:"replication"`
+}
+
+// RegistryConfig says where the schemas are kept.
+type RegistryConfig struct {
+	// URL of a schema registry. Default none: it runs in this process.
+	URL string `yaml:"url"`
+	// Listen is where the embedded registry listens. Default 127.0.0.1:8081.
+	Listen string `yaml:"listen"`
+}
+
+// RedisConfig says where the index is cached.
+type RedisConfig struct {
+	// URL of a Redis server, redis://host:port/db. Default none: it runs in
+	// this process and is rebuilt from the topics at every start.
+	URL string `yaml:"url"`
+}
+
+// MLLPConfig is the door for HL7 v2 messages.
+type MLLPConfig struct {
+	// Listen is the address senders connect to. Default 127.0.0.1:2575.
+	Listen string `yaml:"listen"`
+}
+
+// HTTPConfig is the door for authorities, health and metrics.
+type HTTPConfig struct {
+	// Listen is the address. Default 127.0.0.1:8080; "off" for none.
+	Listen string `yaml:"listen"`
+}
+
+// KeysConfig says where the key sets are.
+type KeysConfig struct {
+	// Dir is the folder of the four key sets. Default: keys in the data folder.
+	Dir string `yaml:"dir"`
+	// Create makes missing key sets. Default: only with the embedded Kafka,
+	// since the processes of a cluster must share theirs.
+	Create bool `yaml:"create"`
+}
+
+// MatchingConfig tunes the check.
+type MatchingConfig struct {
+	// StartupGrace is how long a starting matcher waits for the index before
+	// it answers CHECK_FAILED. Default 10s.
+	StartupGrace time.Duration `yaml:"startup_grace"`
+	// LateAfter is how old an authority's last load may be before answers name
+	// it as late. Default 36h.
+	LateAfter time.Duration `yaml:"late_after"`
+}
+
+// LogConfig is what goes to standard error.
+type LogConfig struct {
+	// Level is debug, info, warn or error. Default info.
+	Level string `yaml:"level"`
+	// Format is text, json or auto: text on a terminal, json elsewhere.
+	// Default auto.
+	Format string `yaml:"format"`
+}
+
+func defaults() map[string]any {
+	return map[string]any{
+		"data": "cpis-data", "roles": allRoles(),
+		"kafka.listen": "127.0.0.1:9092", "registry.listen": "127.0.0.1:8081",
+		"mllp.listen": "127.0.0.1:2575", "http.listen": "127.0.0.1:8080",
+		"matching.startup_grace": "10s", "matching.late_after": "36h",
+		"log.level": "info", "log.format": "auto",
+	}
+}
+
+// Roles of a process.
+const (
+	roleIntake   = "intake"
+	roleMatcher  = "matcher"
+	roleDelivery = "delivery"
+	roleWeb      = "web"
+)
+
+func allRoles() []string { return []string{roleIntake, roleMatcher, roleDelivery, roleWeb} }
+
+func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }
+
+func (c *Config) embeddedKafka() bool { return len(c.Kafka.Brokers) == 0 }
+
+func (c *Config) keyDir() string {
+	if c.Keys.Dir != "" {
+		return c.Keys.Dir
+	}
+	return filepath.Join(c.Data, "keys")
+}
+
+// practiceFeed takes any sender, as an emergency department: for a first look
+// and for training, with the embedded services only.
+func practiceFeed() adt.Profile {
+	return adt.Profile{Name: "practice", Application: "*", Facility: "*", ODS: "X26", Setting: schemas.SettingEmergencyDepartment, UnstatedStatus: "verified"}
+}
+
+// testVariables are read by the tests and scripts, not by the program.
+func testVariables() []string {
+	return []string{"CPIS_CORPUS", "CPIS_REQUIRE_REAL", "CPIS_REAL_KAFKA", "CPIS_REAL_REDIS", "CPIS_CONFIG"}
+}
+
+// loadConfig reads every source in order and checks the whole. `config check`
+// and `serve` both call it, so what one accepts the other does.
+func loadConfig(file string, env []string, flags map[string]any) (*Config, error) {
+	k := koanf.New(".")
+	layers := []map[string]any{defaults()}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+		if err := unknownKeys(file, text); err != nil {
+			return nil, err
+		}
+		fromFile, err := yaml.Parser().Unmarshal(text)
+		if err != nil {
+			return nil, &schemas.Refusal{Code: "CPIS-C002", Location: file, Reason: err.Error()}
+		}
+		layers = append(layers, fromFile)
+	}
+	fromEnv, err := environment(env)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range append(layers, fromEnv, flags) {
+		if err := k.Load(confmap.Provider(layer, "."), nil); err != nil {
+			return nil, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	c := &Config{}
+	if err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{Tag: "yaml"}); err != nil {
+		return nil, &schemas.Refusal{Code: "CPIS-C002", Location: file, Reason: err.Error()}
+	}
+	return c, c.check()
+}
+
+// environment turns CPIS_MLLP_LISTEN=… into mllp.listen. A CPIS_ variable that
+// names nothing is an error, for it is a typing mistake.
+func environment(env []string) (map[string]any, error) {
+	known := keys(reflect.TypeFor[Config](), "")
+	out := map[string]any{}
+	for _, pair := range env {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "CPIS_") || slices.Contains(testVariables(), name) || strings.HasPrefix(name, "CPIS_TESTBED_") {
+			continue
+		}
+		variable := func(key string) string { return "CPIS_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) }
+		i := slices.IndexFunc(known, func(key string) bool { return variable(key) == name })
+		if i < 0 {
+			var names []string
+			for _, key := range known {
+				names = append(names, variable(key))
+			}
+			return nil, &schemas.Refusal{Code: "CPIS-C001", Location: name, Reason: "no such setting; nearest is " + nearest(name, names)}
+		}
+		switch known[i] {
+		case "roles", "kafka.brokers":
+			out[known[i]] = splitList(value)
+		default:
+			out[known[i]] = value
+		}
+	}
+	return out, nil
+}
+
+func splitList(s string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }), func(s string) bool { return s == "" })
+}
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(where, format string, args ...any) {
+		errs = append(errs, &schemas.Refusal{Code: "CPIS-C002", Location: where, Reason: fmt.Sprintf(format, args...)})
+	}
+	if len(c.Roles) == 0 {
+		bad("roles", "at least one of %s", strings.Join(allRoles(), ", "))
+	}
+	for _, r := range c.Roles {
+		if !slices.Contains(allRoles(), r) {
+			bad("roles", "%q is none of %s", r, strings.Join(allRoles(), ", "))
+		}
+	}
+	for where, address := range map[string]string{"mllp.listen": c.MLLP.Listen, "http.listen": c.HTTP.Listen, "kafka.listen": c.Kafka.Listen, "registry.listen": c.Registry.Listen} {
+		if err := loopback(where, address); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		bad("log.level", "%q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if !slices.Contains([]string{"auto", "text", "json"}, c.Log.Format) {
+		bad("log.format", "%q is none of auto, text, json", c.Log.Format)
+	}
+	if c.embeddedKafka() {
+		c.Keys.Create = true
+		if len(c.Feeds) == 0 {
+			c.Feeds = []adt.Profile{practiceFeed()}
+		}
+	} else if len(c.Feeds) == 0 && c.has(roleIntake) {
+		bad("feeds", "a process that takes messages for a cluster needs at least one feed: who sends, and which care setting it is")
+	}
+	names := map[string]bool{}
+	for i, f := range c.Feeds {
+		where := fmt.Sprintf("feeds[%d]", i)
+		if names[f.Name] {
+			bad(where+".name", "%q stands twice", f.Name)
+		}
+		names[f.Name] = true
+		if err := f.Validate(); err != nil {
+			bad(where, "%v", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// loopback refuses a listener that others could reach: nobody proves who they
+// are yet, and what passes here is about children.
+func loopback(where, address string) error {
+	if address == "" || address == "off" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return &schemas.Refusal{Code: "CPIS-C002", Location: where, Reason: "want host:port"}
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return &schemas.Refusal{Code: "CPIS-C003", Location: where, Reason: "not a loopback address"}
+	}
+	return nil
+}
+
+// keys lists the dotted names of a configuration struct.
+func keys(t reflect.Type, prefix string) []string {
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := prefix + f.Tag.Get("yaml")
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, keys(f.Type, name+".")...)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// unknownKeys refuses keys of a file that nothing reads, with their line and
+// the nearest key there is.
+func unknownKeys(file string, text []byte) error {
+	var doc yamlnode.Node
+	if err := yamlnode.Unmarshal(text, &doc); err != nil {
+		return &schemas.Refusal{Code: "CPIS-C002", Location: file, Reason: err.Error()}
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	return errors.Join(unknownIn(file, doc.Content[0], reflect.TypeFor[Config]())...)
+}
+
+func unknownIn(file string, n *yamlnode.Node, t reflect.Type) []error {
+	for t.Kind() == reflect.Slice && n.Kind == yamlnode.SequenceNode {
+		var errs []error
+		for _, item := range n.Content {
+			errs = append(errs, unknownIn(file, item, t.Elem())...)
+		}
+		return errs
+	}
+	if t.Kind() != reflect.Struct || n.Kind != yamlnode.MappingNode {
+		return nil
+	}
+	fields := map[string]reflect.Type{}
+	var names []string
+	for i := range t.NumField() {
+		if tag := t.Field(i).Tag.Get("yaml"); tag != "" {
+			fields[tag] = t.Field(i).Type
+			names = append(names, tag)
+		}
+	}
+	var errs []error
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if field, ok := fields[key.Value]; ok {
+			errs = append(errs, unknownIn(file, n.Content[i+1], field)...)
+			continue
+		}
+		errs = append(errs, &schemas.Refusal{Code: "CPIS-C001", Location: fmt.Sprintf("%s:%d", file, key.Line),
+			Reason: fmt.Sprintf("no key %q here; nearest is %q", key.Value, nearest(key.Value, names))})
+	}
+	return errs
+}
+
+// nearest is the name with the smallest edit distance.
+func nearest(name string, names []string) string {
+	best, distance := "", 1<<30
+	for _, n := range names {
+		if d := editDistance(name, n); d < distance {
+			best, distance = n, d
+		}
+	}
+	return best
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

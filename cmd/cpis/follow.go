@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cpis/matching/index"
+	"cpis/router"
+	"cpis/router/topics"
+	"cpis/schemas"
+)
+
+// followWait is how long a reader waits at the end of a topic.
+const followWait = 500 * time.Millisecond
+
+// followBytes bounds one fetch of a state topic.
+const followBytes = 4 << 20
+
+// followContacts keeps the authorities' contacts in memory: read from the
+// start, then followed. There are some 150 of them.
+func (s *system) followContacts(ctx context.Context) error {
+	return s.keepTrying(ctx, "contacts", func() error {
+		starts, err := s.client.Starts(ctx, schemas.TopicAuthority)
+		if err != nil {
+			return err
+		}
+		ends, err := s.client.Ends(ctx, schemas.TopicAuthority)
+		if err != nil {
+			return err
+		}
+		known := false
+		for next := starts[0]; ; {
+			if next >= ends[0] && !known {
+				known = true
+				select {
+				case <-s.known:
+				default:
+					close(s.known)
+				}
+			}
+			b, err := s.client.Fetch(ctx, schemas.TopicAuthority, 0, next, followWait, followBytes)
+			if err != nil {
+				return err
+			}
+			for _, r := range b.Records {
+				s.contact(ctx, r)
+			}
+			next = b.Next
+		}
+	})
+}
+
+func (s *system) contact(ctx context.Context, r topics.Record) {
+	if r.Value == nil {
+		s.contacts.Remove(schemas.AuthorityCode(r.Key))
+		return
+	}
+	var a schemas.Authority
+	if err := s.codec.Decode(ctx, schemas.TopicAuthority, r.Value, &a); err != nil {
+		s.log.Error("contacts cannot be read", "code", "CPIS-K001", "offset", r.Offset, "error", err)
+		return
+	}
+	s.contacts.Put(a)
+}
+
+// keepTrying runs a loop again after trouble, until ctx ends.
+func (s *system) keepTrying(ctx context.Context, what string, loop func() error) error {
+	for {
+		err := router.Patiently(ctx, s.log, what, loop)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			return errors.New("ended by itself")
+		}
+	}
+}
+
+// followIndicators keeps the index: one process of the group does, since the
+// topic has one partition.
+func (s *system) followIndicators(ctx context.Context) error {
+	return s.client.RunGroup(ctx, topics.GroupConfig{ID: groupIndex, Topics: []schemas.Topic{schemas.TopicIndicator}},
+		func(ctx context.Context, _ *topics.Assignment) error {
+			return s.writer.Follow(ctx, indicatorSource{s.client})
+		})
+}
+
+// indicatorSource is the indicator topic as the index reads it.
+type indicatorSource struct{ client *topics.Client }
+
+func (i indicatorSource) Bounds(ctx context.Context) (start, end int64, err error) {
+	starts, err := i.client.Starts(ctx, schemas.TopicIndicator)
+	if err != nil {
+		return 0, 0, err
+	}
+	ends, err := i.client.Ends(ctx, schemas.TopicIndicator)
+	if err != nil {
+		return 0, 0, err
+	}
+	return starts[0], ends[0], nil
+}
+
+func (i indicatorSource) Read(ctx context.Context, from int64) (index.Page, error) {
+	b, err := i.client.Fetch(ctx, schemas.TopicIndicator, 0, from, followWait, followBytes)
+	if err != nil {
+		return index.Page{}, err
+	}
+	p := index.Page{Next: b.Next}
+	for _, r := range b.Records {
+		p.Changes = append(p.Changes, index.Change{Key: r.Key, Value: r.Value})
+	}
+	return p, nil
+}
+
+// horizon is the position the index must have reached to be as new as every
+// indicator acknowledged so far.
+func (s *system) horizon(ctx context.Context) (int64, error) {
+	ends, err := s.client.Ends(ctx, schemas.TopicIndicator)
+	if err != nil {
+		return 0, err
+	}
+	return ends[0], nil
+}
+
+// openIndicator reads a record of the index.
+func (s *system) openIndicator(value []byte) (schemas.Indicator, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var i schemas.Indicator
+	if err := s.codec.Decode(ctx, schemas.TopicIndicator, value, &i); err != nil {
+		return i, err
+	}
+	var err error
+	i.Person, err = s.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	return i, err
+}
+
+// startDeciding waits until contacts and index are there, for no longer than
+// the grace: a restart must not answer CHECK_FAILED where a moment's wait gives
+// the answer.
+func (s *system) startDeciding(ctx context.Context) error {
+	select {
+	case <-s.known:
+	case <-ctx.Done():
+		return nil
+	}
+	grace, cancel := context.WithTimeout(ctx, s.config.Matching.StartupGrace)
+	defer cancel()
+	for {
+		status, err := s.reader.Status(grace)
+		if err == nil && status.Complete {
+			break
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+			continue
+		case <-grace.Done():
+		}
+		if ctx.Err() == nil {
+			s.log.Warn("the index is not whole yet: answers will be CHECK_FAILED until it is", "error", fmt.Sprint(err))
+		}
+		break
+	}
+	return s.decide.Run(ctx)
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cpis/connectors"
+	"cpis/connectors/feed"
+	"cpis/connectors/mllp"
+	"cpis/connectors/socialcare"
+	"cpis/deploy/embedded"
+	"cpis/matching"
+	"cpis/matching/index"
+	"cpis/router"
+	"cpis/router/topics"
+	"cpis/schemas"
+)
+
+// Consumer groups. Processes that share a group share its partitions.
+const (
+	groupMatcher  = "cpis-matcher"
+	groupIndex    = "cpis-index"
+	groupDelivery = "cpis-delivery"
+)
+
+// stopTime bounds how long a process takes to stop.
+const stopTime = 10 * time.Second
+
+// system is one process's part of the broker, wired and running or stopping.
+type system struct {
+	config   *Config
+	log      *slog.Logger
+	embedded *embedded.System
+	keys     *schemas.Keyring
+	client   *topics.Client
+	codec    *schemas.Codec
+	publish  *router.Publisher
+	dead     *router.DeadLetters
+	intake   *router.Intake
+	reader   *index.Reader
+	contacts *matching.Directory
+
+	// What metrics and readiness read; nil where the role does not run here.
+	producer *topics.Producer
+	feeds    *feed.Feeds
+	door     *mllp.Server
+	web      *http.Server
+	decide   *router.Stage
+	deliver  *router.Stage
+	writer   *index.Writer
+
+	tasks []task
+	stops []func() error
+	known chan struct{} // closed once the authorities' contacts are read
+}
+
+// task is something that runs until ctx ends.
+type task struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// wire builds the process, in the order the data flows:
+//
+//	mllp ─▶ feeds ─▶ intake ─▶ [registration] ─▶ decide ─▶ [audit] [notice] [outcome] ─▶ deliver ─▶ mllp
+//	http ─▶ socialcare ─▶ [indicator] [authority] ─▶ index writer ─▶ Redis ─▶ matcher ─┘
+//
+// It is one straight line on purpose. Whatever is opened registers its stop on
+// the next line; Close runs the stops last in, first out.
+func wire(ctx context.Context, c *Config, log *slog.Logger) (s *system, err error) {
+	s = &system{config: c, log: log, known: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.openEmbedded(ctx); err != nil {
+		return nil, err
+	}
+	if s.keys, err = schemas.OpenKeyring(c.keyDir(), c.Keys.Create); err != nil {
+		return nil, err
+	}
+	if err := s.openTopics(ctx); err != nil {
+		return nil, err
+	}
+	if s.producer, err = s.client.NewProducer(ctx); err != nil {
+		return nil, err
+	}
+	s.stop(func() error { return within(stopTime/2, s.producer.Close) })
+	s.publish = &router.Publisher{Codec: s.codec, Log: s.producer, Now: time.Now}
+	s.dead = &router.DeadLetters{Publisher: s.publish, Keys: s.keys, Client: s.client}
+	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys}
+
+	if c.has(roleMatcher) || c.has(roleWeb) {
+		if s.reader, err = index.OpenReader(index.Config{URL: c.Redis.URL}, s.keys); err != nil {
+			return nil, err
+		}
+		s.stop(s.reader.Close)
+		s.contacts = matching.NewDirectory(c.Matching.LateAfter)
+		s.add("contacts", s.followContacts)
+	}
+	if c.has(roleMatcher) {
+		if s.writer, err = index.OpenWriter(index.Config{URL: c.Redis.URL}, s.keys, log); err != nil {
+			return nil, err
+		}
+		s.stop(s.writer.Close)
+		s.add("index", s.followIndicators)
+		matcher := matching.New(matching.Config{}, s.reader, s.openIndicator, s.contacts, s.horizon, time.Now)
+		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Client: s.client, Logger: log}
+		s.decide = &router.Stage{Topic: schemas.TopicRegistration, Group: groupMatcher, Open: decide.Open, AnswerBehind: true,
+			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
+		s.add("matcher", s.startDeciding)
+	}
+	if c.has(roleDelivery) {
+		to := &router.Deliver{Codec: s.codec, Keys: s.keys, Destinations: s.destinations()}
+		s.deliver = &router.Stage{Topic: schemas.TopicOutcome, Group: groupDelivery, Open: to.Open, Workers: 32, MaxAge: 72 * time.Hour,
+			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
+		s.add("delivery", s.deliver.Run)
+	}
+	if c.has(roleIntake) {
+		s.feeds = feed.New(c.Feeds, doorkeeper{s}, log, time.Now)
+		if s.door, err = mllp.Listen(mllp.Config{Listen: c.MLLP.Listen}, s.feeds.Handle, s.feeds.Fault, log); err != nil {
+			return nil, err
+		}
+		s.add("mllp", s.door.Serve)
+	}
+	if c.HTTP.Listen != "off" {
+		if err := s.openWeb(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *system) stop(f func() error) { s.stops = append(s.stops, f) }
+func (s *system) add(name string, run func(context.Context) error) {
+	s.tasks = append(s.tasks, task{name, run})
+}
+
+// Run works until ctx ends or a part of the process fails for good.
+func (s *system) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(s.tasks))
+	var wait sync.WaitGroup
+	for i, t := range s.tasks {
+		wait.Go(func() {
+			defer cancel()
+			if err := t.run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				errs[i] = fmt.Errorf("%s: %w", t.name, err)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// Close stops everything, last opened first. It may be called once.
+func (s *system) Close() error {
+	var errs []error
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		errs = append(errs, s.stops[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func within(d time.Duration, stop func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return stop(ctx)
+}
+
+// openEmbedded starts the services that are not configured elsewhere, and
+// points the configuration at them.
+func (s *system) openEmbedded(ctx context.Context) error {
+	c := s.config
+	if !c.embeddedKafka() && c.Registry.URL != "" && c.Redis.URL != "" {
+		return nil
+	}
+	dir := ""
+	if c.Data != "" {
+		dir = filepath.Join(c.Data, "services")
+	} else if c.Keys.Dir == "" {
+		tmp, err := os.MkdirTemp("", "cpis-keys-")
+		if err != nil {
+			return fmt.Errorf("make key folder: %w", err)
+		}
+		s.stop(func() error { return os.RemoveAll(tmp) })
+		c.Keys.Dir = tmp
+	}
+	e, err := embedded.Start(ctx, embedded.Config{Dir: dir, KafkaListen: c.Kafka.Listen, RegistryListen: c.Registry.Listen, RedisListen: "127.0.0.1:0",
+		NoKafka: !c.embeddedKafka(), NoRegistry: c.Registry.URL != "", NoRedis: c.Redis.URL != "", Compatible: compatible, Log: s.log})
+	if err != nil {
+		return fmt.Errorf("start embedded services: %w", err)
+	}
+	s.embedded = e
+	s.stop(e.Close)
+	if e.KafkaAddr != "" {
+		c.Kafka.Brokers = []string{e.KafkaAddr}
+	}
+	if e.RegistryURL != "" {
+		c.Registry.URL = e.RegistryURL
+	}
+	if e.RedisURL != "" {
+		c.Redis.URL = e.RedisURL
+	}
+	return nil
+}
+
+// compatible is the registry's gate: a new schema must read all older ones.
+func compatible(older []string, newer string) error {
+	for _, o := range older {
+		if err := schemas.Compatible(o, newer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openTopics connects, creates what is missing and registers the schemas. It
+// waits for a Kafka or a registry that is not there yet.
+func (s *system) openTopics(ctx context.Context) error {
+	config := topics.Config{Brokers: s.config.Kafka.Brokers, ClientID: "cpis", Replication: s.config.Kafka.Replication}
+	if s.embedded != nil && s.embedded.KafkaAddr != "" {
+		config.EventPartitions = 1 // every partition of a request costs a sync of its own
+	}
+	err := router.Patiently(ctx, s.log, "Kafka", func() error {
+		c, err := topics.Open(ctx, config)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Apply(ctx); err != nil {
+			return errors.Join(err, c.Close())
+		}
+		s.client = c
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.stop(s.client.Close)
+	registry, err := schemas.NewRegistryClient(s.config.Registry.URL)
+	if err != nil {
+		return err
+	}
+	return router.Patiently(ctx, s.log, "schema registry", func() (err error) {
+		s.codec, err = schemas.NewCodec(ctx, registry)
+		return err
+	})
+}
+
+func (s *system) destinations() map[string]connectors.Destination {
+	to := map[string]connectors.Destination{}
+	for _, p := range s.config.Feeds {
+		if p.Reply.Address == "" {
+			continue
+		}
+		r := feed.NewReply(p, mllp.ClientConfig{}, time.Now)
+		s.stop(r.Close)
+		to[p.Name] = r
+	}
+	return to
+}
+
+// doorkeeper is what a feed sees of the broker.
+type doorkeeper struct{ *system }
+
+func (d doorkeeper) Accept(ctx context.Context, r schemas.Registration, payload []byte) error {
+	return d.intake.Accept(ctx, r, payload)
+}
+
+func (d doorkeeper) Quarantine(ctx context.Context, feed, control string, why schemas.Refusal, raw []byte) error {
+	return d.dead.Quarantine(ctx, router.Refused{Origin: router.OriginMLLP, Feed: feed, ControlID: control, Refusal: why, Raw: raw})
+}
+
+// openWeb builds the HTTP side: health and metrics in every process, the
+// authorities' door in the web role.
+func (s *system) openWeb() error {
+	mux := http.NewServeMux()
+	s.health(mux)
+	if s.config.has(roleWeb) {
+		socialcare.New(socialcare.Config{ID: s.keys.ID}, carer{s}, s.log).Routes(mux)
+	}
+	return s.listenWeb(mux)
+}

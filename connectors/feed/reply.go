@@ -1,0 +1,82 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"cpis/connectors"
+	"cpis/connectors/adt"
+	"cpis/connectors/hl7"
+	"cpis/connectors/mllp"
+	"cpis/schemas"
+)
+
+// Reply sends outcomes back to a care setting as ORU^R01 messages over MLLP.
+// The message's control id is the outcome id, so that a copy sent after a lost
+// acknowledgement is the same message.
+type Reply struct {
+	profile adt.Profile
+	config  mllp.ClientConfig
+	now     func() time.Time
+
+	mu   sync.Mutex
+	conn *mllp.Client // nil until needed, and after any trouble; guarded by mu
+}
+
+var _ connectors.Destination = (*Reply)(nil)
+
+// NewReply prepares the way back to a setting. It connects when there is
+// something to say.
+func NewReply(profile adt.Profile, config mllp.ClientConfig, now func() time.Time) *Reply {
+	return &Reply{profile: profile, config: config, now: now}
+}
+
+// Deliver implements connectors.Destination: nil means that the setting
+// answered AA or CA. AR and CR, which say that the receiver will never take
+// the message, are connectors.ErrRefused; everything else is worth another try.
+func (r *Reply) Deliver(ctx context.Context, o schemas.Outcome) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn == nil {
+		c, err := mllp.Dial(ctx, r.profile.Reply.Address, r.config)
+		if err != nil {
+			return err
+		}
+		r.conn = c
+	}
+	answer, err := r.conn.Send(ctx, adt.Reply(o, r.profile, r.now()))
+	if err != nil {
+		return errors.Join(err, r.drop())
+	}
+	msg, err := hl7.Parse(answer)
+	if err != nil {
+		return errors.Join(err, r.drop())
+	}
+	switch code := msg.Value("MSA-1"); code {
+	case "AA", "CA":
+		return nil
+	case "AR", "CR":
+		return fmt.Errorf("%w: the receiver answered %s", connectors.ErrRefused, code)
+	default:
+		return errors.New("the receiver did not take the message")
+	}
+}
+
+func (r *Reply) drop() error {
+	err := r.conn.Close()
+	r.conn = nil
+	return err
+}
+
+// Close ends the connection, if there is one.
+func (r *Reply) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn == nil {
+		return nil
+	}
+	return r.drop()
+}

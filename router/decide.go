@@ -1,0 +1,293 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"cpis/router/topics"
+	"cpis/schemas"
+)
+
+// Decider answers registrations, in order, one decision each. It never fails:
+// what it cannot tell is a decision with the state CHECK_FAILED. It may take as
+// long as its own limits allow, and is called from several goroutines.
+type Decider interface {
+	Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision
+}
+
+// errUndecided keeps a registration waiting: its setting has been told
+// CHECK_FAILED, and it is asked again until there is an answer.
+var errUndecided = errors.New("no answer yet")
+
+// Decide is the stage from registrations to answers. For each it commits the
+// audit record first, then the outcome and the notices, then the offset.
+//
+// A crash between these steps must neither lose an answer nor give two. So
+// before a partition is worked on, the tails of the output topics are read
+// back: an answer whose audit record stands there is told as it was decided,
+// and only what is missing is written.
+type Decide struct {
+	*Publisher
+	Keys    *schemas.Keyring
+	Decider Decider
+	Client  *topics.Client
+	Logger  *slog.Logger
+	history history
+}
+
+// Open reads back what was decided for a partition.
+func (d *Decide) Open(ctx context.Context, a *topics.Assignment) (Handler, error) {
+	told, err := d.readBack(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	l := &decideLane{d: d, partition: a.Partition, told: told}
+	return l.handle, nil
+}
+
+// decideLane decides one partition. A Stage calls it from one goroutine at a
+// time.
+type decideLane struct {
+	d         *Decide
+	partition int
+	told      *told
+}
+
+// answer is one registration on its way through a batch.
+type answer struct {
+	at      int // index in the batch
+	reg     schemas.Registration
+	origin  schemas.InputPosition
+	outcome schemas.Outcome
+	stored  bool // its audit record is committed
+}
+
+func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
+	errs := make([]error, len(tasks))
+	var open, fresh []*answer
+	for i, t := range tasks {
+		a, err := l.read(ctx, t)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		if !a.reg.Class.Checked() || l.told.answered.has(a.reg.EventID) {
+			continue
+		}
+		a.at = i
+		switch audit := l.told.unpublished[a.reg.EventID]; {
+		case audit != nil:
+			a.outcome, a.stored = outcomeOf(audit), true
+		case t.Behind:
+			l.compose(a, schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonEarlierUnanswered})
+		default:
+			fresh = append(fresh, a)
+		}
+		open = append(open, a)
+	}
+	l.decide(ctx, fresh)
+	l.publish(ctx, open, errs)
+	return errs
+}
+
+func (l *decideLane) read(ctx context.Context, t Task) (*answer, error) {
+	a := &answer{origin: schemas.InputPosition{Partition: int64(t.Partition), Offset: t.Offset}}
+	if err := l.d.Codec.Decode(ctx, schemas.TopicRegistration, t.Value, &a.reg); err != nil {
+		return nil, err
+	}
+	var err error
+	a.reg.Person, err = l.d.Keys.OpenPerson(schemas.TopicRegistration, a.reg.EventID, a.reg.SealedPerson)
+	return a, err
+}
+
+func (l *decideLane) decide(ctx context.Context, fresh []*answer) {
+	if len(fresh) == 0 {
+		return
+	}
+	regs := make([]schemas.Registration, len(fresh))
+	for i, a := range fresh {
+		regs[i] = a.reg
+	}
+	for i, decision := range l.d.Decider.Decide(ctx, regs) {
+		l.compose(fresh[i], decision)
+	}
+}
+
+// compose turns a decision into an outcome. A CHECK_FAILED is provisional: it
+// has an id of its own, and the answer that follows names it.
+func (l *decideLane) compose(a *answer, d schemas.Decision) {
+	r := a.reg
+	a.outcome = schemas.Outcome{EventID: r.EventID, Feed: r.Feed, ODS: r.ODS, Setting: r.Setting, ControlID: r.ControlID, Event: r.Event,
+		State: d.State, Reason: d.Reason, Silent: r.Class == schemas.ClassScheduled || !r.Setting.Unscheduled(),
+		AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
+	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
+	if d.State == schemas.StateCheckFailed {
+		a.outcome.OutcomeID = l.d.provisionalID(r.EventID)
+	} else if l.told.failed.has(r.EventID) {
+		a.outcome.Corrects = l.d.provisionalID(r.EventID)
+	}
+	if d.State.Matched() {
+		a.outcome.SubjectRef = r.SubjectRef
+		a.outcome.Details = schemas.Details{Person: r.Person, Plans: d.Plans}
+	}
+}
+
+func (d *Decide) provisionalID(event string) string {
+	return d.Keys.ID("outcome", event, "check failed")
+}
+
+// publish commits the audit records, then the notices, then the outcomes, and
+// writes into errs who has to come again. An outcome on its topic means that
+// everything before it is there too.
+func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) {
+	var audits, notices, outcomes []topics.Record
+	var telling []*answer
+	for _, a := range open {
+		if a.outcome.State == schemas.StateCheckFailed {
+			errs[a.at] = errUndecided
+			if l.told.failed.has(a.reg.EventID) {
+				continue // told already
+			}
+		}
+		audit, told, outcome, err := l.records(a)
+		if err != nil {
+			errs[a.at] = err
+			continue
+		}
+		if !a.stored {
+			audits = append(audits, audit)
+		}
+		notices, outcomes, telling = append(notices, told...), append(outcomes, outcome), append(telling, a)
+	}
+	err := l.d.commit(ctx, audits)
+	if err == nil {
+		for _, a := range telling {
+			l.told.audited(&a.outcome)
+		}
+		err = l.d.commit(ctx, unique(notices))
+	}
+	if err == nil {
+		err = l.d.commit(ctx, outcomes)
+	}
+	for _, a := range telling {
+		if err != nil {
+			errs[a.at] = err
+		} else {
+			l.told.published(&a.outcome)
+		}
+	}
+	if err == nil {
+		for _, n := range notices {
+			l.told.notices.add(headersOf(n)["ce_id"])
+		}
+	}
+}
+
+func (d *Decide) commit(ctx context.Context, records []topics.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if err := d.Log.Produce(ctx, records...); err != nil {
+		return fmt.Errorf("commit to %s: %w", records[0].Topic, err)
+	}
+	return nil
+}
+
+// records renders an answer: its audit record, the notices that were not sent
+// for this visit, and the outcome.
+func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.Record, outcome topics.Record, err error) {
+	o := &a.outcome
+	switch {
+	case !o.State.Matched():
+	case a.stored:
+		o.Details, err = l.d.Keys.OpenDetails(o.OutcomeID, o.SealedDetails)
+	default:
+		o.SealedDetails, err = l.d.Keys.SealDetails(o.OutcomeID, o.Details)
+	}
+	if err != nil {
+		return audit, nil, outcome, err
+	}
+	auditKey := string(o.SubjectRef)
+	if auditKey == "" {
+		auditKey = settingKey(o.ODS, o.Setting)
+	}
+	auditID := l.d.Keys.ID("audit", o.OutcomeID)
+	audit, err = l.d.record(schemas.TopicAudit, auditKey, auditID, o.EventID, auditOf(*o, auditID))
+	if err != nil {
+		return audit, nil, outcome, err
+	}
+	for _, n := range l.notices(a) {
+		if l.told.notices.has(n.NoticeID) {
+			continue
+		}
+		if n.SealedPerson, err = l.d.Keys.SealPerson(schemas.TopicNotice, n.NoticeID, n.Person); err != nil {
+			return audit, nil, outcome, err
+		}
+		r, err := l.d.record(schemas.TopicNotice, string(n.Authority), n.NoticeID, o.EventID, n)
+		if err != nil {
+			return audit, nil, outcome, err
+		}
+		notices = append(notices, r)
+	}
+	outcome, err = l.d.record(schemas.TopicOutcome, settingKey(o.ODS, o.Setting), o.OutcomeID, o.EventID, *o)
+	return audit, notices, outcome, err
+}
+
+// notices tells each authority whose plan was shown, once per visit: several
+// messages of one visit derive the same id.
+func (l *decideLane) notices(a *answer) []schemas.Notice {
+	o := a.outcome
+	if o.Silent || !o.State.Matched() {
+		return nil
+	}
+	visit := a.reg.VisitRef
+	if visit == "" {
+		visit = o.EventID
+	}
+	var out []schemas.Notice
+	at := map[schemas.AuthorityCode]int{}
+	for _, p := range o.Details.Plans {
+		i, ok := at[p.Authority]
+		if !ok {
+			i, at[p.Authority] = len(out), len(out)
+			person := o.Details.Person
+			person.LocalID = p.RecordID
+			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
+				Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
+				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin})
+		}
+		out[i].PlanTypes = append(out[i].PlanTypes, string(p.PlanType))
+	}
+	return out
+}
+
+// unique drops notices of one visit that stand in the batch twice.
+func unique(notices []topics.Record) []topics.Record {
+	seen := newRecent()
+	return slices.DeleteFunc(notices, func(n topics.Record) bool { return !seen.add(headersOf(n)["ce_id"]) })
+}
+
+func auditOf(o schemas.Outcome, id string) schemas.Audit {
+	a := schemas.Audit{AuditID: id, Kind: schemas.AuditDecision, At: o.DecidedAt, EventID: o.EventID, OutcomeID: o.OutcomeID, Corrects: o.Corrects,
+		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent,
+		AcceptedAt: o.AcceptedAt, SubjectRef: o.SubjectRef, Freshness: o.Freshness, SealedDetails: o.SealedDetails, Origin: o.Origin}
+	seen := map[schemas.AuthorityCode]bool{}
+	for _, p := range o.Details.Plans {
+		if !seen[p.Authority] {
+			seen[p.Authority] = true
+			a.Authorities = append(a.Authorities, string(p.Authority))
+		}
+	}
+	return a
+}
+
+// outcomeOf is the outcome that an audit record was written for.
+func outcomeOf(a *schemas.Audit) schemas.Outcome {
+	return schemas.Outcome{OutcomeID: a.OutcomeID, EventID: a.EventID, Corrects: a.Corrects, Feed: a.Feed, ODS: a.ODS, Setting: a.Setting,
+		ControlID: a.ControlID, Event: a.Event, State: a.State, Reason: a.Reason, Silent: a.Silent, AcceptedAt: a.AcceptedAt, DecidedAt: a.At,
+		SubjectRef: a.SubjectRef, Freshness: a.Freshness, SealedDetails: a.SealedDetails, Origin: a.Origin}
+}
