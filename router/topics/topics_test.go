@@ -1,0 +1,498 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"cpis/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const topic = schemas.TopicRegistration
+
+func newFake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	f, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+func open(t testing.TB, f *kfake.Cluster, partitions int) *Client {
+	t.Helper()
+	c, err := Open(context.Background(), Config{Brokers: f.ListenAddrs(), EventPartitions: partitions, RequestTimeout: 2 * time.Second, DeliveryTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := c.Apply(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newProducer(t testing.TB, c *Client) *Producer {
+	t.Helper()
+	p, err := c.NewProducer(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.Close(ctx)
+	})
+	return p
+}
+
+func rec(i int) Record {
+	return Record{Topic: topic, Key: fmt.Appendf(nil, "key %d", i%17), Value: fmt.Appendf(nil, "%d", i), Time: time.UnixMilli(1_700_000_000_000 + int64(i)),
+		Headers: []Header{{"ce_id", fmt.Appendf(nil, "id-%d", i)}, {"empty", []byte{}}}}
+}
+
+// oracle reads a whole topic with an independent client.
+func oracle(t testing.TB, f *kfake.Cluster, topic schemas.Topic, want int) []*kgo.Record {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...), kgo.ConsumeTopics(string(topic)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var out []*kgo.Record
+	for len(out) < want {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("oracle read %d of %d records", len(out), want)
+		}
+		out = append(out, fetches.Records()...)
+	}
+	return out
+}
+
+func TestK08PartitionIsTheJavaDefault(t *testing.T) {
+	kafkas := kgo.StickyKeyPartitioner(nil).ForTopic("t")
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.SliceOfN(rapid.Byte(), 1, 64).Draw(t, "key")
+		n := rapid.IntRange(1, 50).Draw(t, "partitions")
+		if got, want := PartitionFor(key, n), kafkas.Partition(&kgo.Record{Key: key}, n); got != want {
+			t.Fatalf("%d, kgo says %d", got, want)
+		}
+	})
+}
+
+func TestProduceAndFetchAgreeWithTheOracle(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 3)
+	p := newProducer(t, c)
+	const n = 2500 // more than two batches
+	var records []Record
+	for i := range n {
+		records = append(records, rec(i))
+	}
+	records[7].Value = nil
+	if err := p.Produce(context.Background(), records...); err != nil {
+		t.Fatal(err)
+	}
+	theirs := oracle(t, f, topic, n)
+	got := map[string]Record{}
+	for part := range 3 {
+		ends, err := c.Ends(context.Background(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.ReadFrom(context.Background(), topic, part, 0, ends[part], func(b []Record) error {
+			for _, r := range b {
+				got[string(r.Headers[0].Value)] = r
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != n || len(theirs) != n {
+		t.Fatalf("we read %d, the oracle %d, want %d", len(got), len(theirs), n)
+	}
+	for _, r := range theirs {
+		ours := got[string(r.Headers[0].Value)]
+		if string(ours.Key) != string(r.Key) || string(ours.Value) != string(r.Value) || (ours.Value == nil) != (r.Value == nil) ||
+			ours.Offset != r.Offset || ours.Partition != int(r.Partition) || !ours.Time.Equal(r.Timestamp) || len(ours.Headers) != 2 {
+			t.Fatalf("we read %+v, the oracle %+v", ours, r)
+		}
+	}
+}
+
+// TestK02RetriesAppendOnce drives the producer through answers that were lost,
+// refused for now, or sent after the batch was appended all the same.
+func TestK02RetriesAppendOnce(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 2)
+	p := newProducer(t, c)
+	faults := []int16{kerr.NotEnoughReplicas.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.RequestTimedOut.Code, kerr.NotLeaderForPartition.Code, -100}
+	var mu sync.Mutex
+	seen, injected := 0, 0
+	f.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		f.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		seen++
+		if seen%2 == 0 {
+			return nil, nil, false
+		}
+		fault := faults[injected%len(faults)]
+		injected++
+		if fault == -100 {
+			return nil, errors.New("connection cut"), true
+		}
+		r := req.(*kmsg.ProduceRequest)
+		res := r.ResponseKind().(*kmsg.ProduceResponse)
+		for _, t := range r.Topics {
+			rt := kmsg.NewProduceResponseTopic()
+			rt.Topic = t.Topic
+			for _, p := range t.Partitions {
+				rp := kmsg.NewProduceResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, fault
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			res.Topics = append(res.Topics, rt)
+		}
+		return res, nil, true
+	})
+	const n = 200
+	for i := range n {
+		if err := p.Produce(context.Background(), rec(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := map[string]int{}
+	records := oracle(t, f, topic, n)
+	if len(records) != n {
+		t.Fatalf("%d records for %d produced", len(records), n)
+	}
+	for _, r := range records {
+		var i int
+		if _, err := fmt.Sscan(string(r.Value), &i); err != nil {
+			t.Fatal(err)
+		}
+		if prev, ok := last[string(r.Key)]; ok && prev >= i {
+			t.Fatalf("key %s: %d after %d", r.Key, i, prev)
+		}
+		last[string(r.Key)] = i
+	}
+	if injected < 100 || p.Stats().Retries < 100 {
+		t.Errorf("only %d faults and %d retries: the test proves nothing", injected, p.Stats().Retries)
+	}
+}
+
+// TestK02AnswersLostAfterAppend lets the broker append and then loses the
+// answer: the same sequence must not be appended twice.
+func TestK02AnswersLostAfterAppend(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	p := newProducer(t, c)
+	h := f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend, Count: 20})
+	for i := range 50 {
+		if err := p.Produce(context.Background(), rec(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := oracle(t, f, topic, 50); len(got) != 50 {
+		t.Errorf("%d records for 50 produced", len(got))
+	}
+	if h.Hits() != 20 {
+		t.Errorf("%d of 20 faults hit", h.Hits())
+	}
+}
+
+func TestK01UnreachableKafkaIsNeverSuccess(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	p := newProducer(t, c)
+	if err := p.Produce(context.Background(), rec(0)); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	err := p.Produce(ctx, rec(1))
+	if !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrRejected) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRecordTooLargeIsRejected(t *testing.T) {
+	p := newProducer(t, open(t, newFake(t), 1))
+	err := p.Produce(context.Background(), Record{Topic: topic, Key: []byte("k"), Value: make([]byte, maxBatchBytes), Time: time.Now()})
+	if !errors.Is(err, ErrRejected) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestK05CloseNeverHangs(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	p := newProducer(t, c)
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() { _ = p.Produce(context.Background(), rec(i)) })
+	}
+	f.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_ = p.Close(ctx)
+	wait.Wait()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("closing took %v", took)
+	}
+	if err := p.Produce(context.Background(), rec(1)); !errors.Is(err, ErrRejected) {
+		t.Errorf("a closed producer answered %v", err)
+	}
+}
+
+func TestK15ExpiredRecordsAreNotSkipped(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	p := newProducer(t, c)
+	for i := range 10 {
+		if err := p.Produce(context.Background(), rec(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deleteBefore(t, f, 6)
+	_, err := c.Fetch(context.Background(), topic, 0, 2, 100*time.Millisecond, 1<<20)
+	var gap *GapError
+	if !errors.As(err, &gap) || gap.LogStart != 6 || gap.Asked != 2 {
+		t.Fatalf("got %v", err)
+	}
+	b, err := c.Fetch(context.Background(), topic, 0, 6, 100*time.Millisecond, 1<<20)
+	if err != nil || len(b.Records) != 4 {
+		t.Errorf("from the log start: %d records, %v", len(b.Records), err)
+	}
+}
+
+func deleteBefore(t *testing.T, f *kfake.Cluster, offset int64) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	req := kmsg.NewDeleteRecordsRequest()
+	rt := kmsg.NewDeleteRecordsRequestTopic()
+	rt.Topic = string(topic)
+	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
+	rp.Offset = offset
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	if _, err := req.RequestWith(context.Background(), cl); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestK16TruncationIsNoticed(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	if err := newProducer(t, c).Produce(context.Background(), rec(0)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Fetch(context.Background(), topic, 0, 5, 100*time.Millisecond, 1<<20)
+	var cut *TruncatedError
+	if !errors.As(err, &cut) || cut.End != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestK21NewGroupStartsAtTheStart(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	if err := newProducer(t, c).Produce(context.Background(), rec(0)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err := c.RunGroup(ctx, GroupConfig{ID: "g", Topics: []schemas.Topic{topic}}, func(_ context.Context, a *Assignment) error {
+		if a.Offset != 0 {
+			t.Errorf("begins at %d", a.Offset)
+		}
+		cancel()
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestK18PartitionsMoveWithTheirOffsets lets a second member join and the
+// first leave: every record is seen, and each member begins where the last
+// committed.
+func TestK18PartitionsMoveWithTheirOffsets(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 4)
+	p := newProducer(t, c)
+	var mu sync.Mutex
+	seen := map[string]int{}
+	work := func(ctx context.Context, a *Assignment) error {
+		next := a.Offset
+		for ctx.Err() == nil {
+			b, err := c.Fetch(ctx, topic, a.Partition, next, 50*time.Millisecond, 1<<20)
+			if err != nil {
+				return err
+			}
+			if len(b.Records) == 0 {
+				continue
+			}
+			mu.Lock()
+			for _, r := range b.Records {
+				seen[string(r.Value)]++
+			}
+			mu.Unlock()
+			next = b.Next
+			if err := a.Commit(ctx, next); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	group := GroupConfig{ID: "g", Topics: []schemas.Topic{topic}, SessionTimeout: 6 * time.Second, Heartbeat: 50 * time.Millisecond}
+	first, stopFirst := context.WithCancel(context.Background())
+	second, stopSecond := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = c.RunGroup(first, group, work) })
+	total := 0
+	produce := func(n int) {
+		for range n {
+			if err := p.Produce(context.Background(), rec(total)); err != nil {
+				t.Error(err)
+			}
+			total++
+		}
+	}
+	all := func() {
+		deadline := time.Now().Add(15 * time.Second)
+		for time.Now().Before(deadline) {
+			mu.Lock()
+			n := len(seen)
+			mu.Unlock()
+			if n == total {
+				return
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+		t.Errorf("%d of %d records seen", len(seen), total)
+	}
+	produce(100)
+	all()
+	wait.Go(func() { _ = c.RunGroup(second, group, work) })
+	produce(200)
+	all()
+	stopFirst()
+	produce(200)
+	all()
+	stopSecond()
+	wait.Wait()
+	offsets, err := c.GroupOffsets(context.Background(), "g", topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var committed int64
+	for _, o := range offsets {
+		committed += max(o, 0)
+	}
+	if committed != int64(total) {
+		t.Errorf("committed %d of %d", committed, total)
+	}
+}
+
+func TestWorkThatFailsIsGivenThePartitionAgain(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	tries := 0
+	_ = c.RunGroup(ctx, GroupConfig{ID: "g", Topics: []schemas.Topic{topic}}, func(context.Context, *Assignment) error {
+		if tries++; tries == 2 {
+			cancel()
+		}
+		return errors.New("trouble")
+	})
+	if tries != 2 {
+		t.Errorf("%d tries", tries)
+	}
+}
+
+func TestPlanSeesDriftAndApplyMendsIt(t *testing.T) {
+	f := newFake(t)
+	c := open(t, f, 2)
+	changes, err := c.Plan(context.Background())
+	if err != nil || len(changes) != 0 {
+		t.Fatalf("just applied, yet %v, %v", changes, err)
+	}
+	other, err := Open(context.Background(), Config{Brokers: f.ListenAddrs(), EventPartitions: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	if _, err := other.Apply(context.Background()); !errors.Is(err, ErrManual) {
+		t.Errorf("partition counts differ, yet %v", err)
+	}
+}
+
+// TestTheReaderAndWriterAreNotUsed guards K1, K2, K4, K5, K7, K9 to K12, K18
+// to K20, K23 and K24: traps of kafka-go's Reader and Writer.
+func TestTheReaderAndWriterAreNotUsed(t *testing.T) {
+	root := filepath.Join("..", "..")
+	banned := []string{"kafka.New" + "Reader", "kafka." + "Reader{", "kafka." + "ReaderConfig", "kafka." + "Writer", "kafka.New" + "Writer"}
+	files := 0
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, b := range banned {
+			if strings.Contains(string(text), b) {
+				t.Errorf("%s uses %s", path, b)
+			}
+		}
+		return nil
+	})
+	if err != nil || files < 10 {
+		t.Errorf("read %d files, %v", files, err)
+	}
+}
+
+func BenchmarkEncodeBatch(b *testing.B) {
+	var records []Record
+	for i := range 100 {
+		r := rec(i)
+		r.Value = make([]byte, 600)
+		records = append(records, r)
+	}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = appendBatch(buf[:0], records, producerID{1, 0}, 0)
+	}
+	b.SetBytes(int64(len(buf)))
+}
