@@ -170,7 +170,14 @@ func (l *lane) enqueue(e *entry) {
 	switch {
 	case len(q.entries) == 1:
 		l.ready = append(l.ready, q)
-	case q.pause != nil && l.stage.AnswerBehind:
+	case q.pause != nil:
+		l.tell(q, e)
+	}
+}
+
+// tell notes a record that has to wait for an earlier one of its key.
+func (l *lane) tell(q *queue, e *entry) {
+	if l.stage.AnswerBehind {
 		l.behind = append(l.behind, behindEntry{q, e})
 	}
 }
@@ -276,6 +283,9 @@ func (l *lane) finish(r result) {
 func (l *lane) park(q *queue) {
 	if q.pause == nil {
 		q.pause = newPause()
+		for _, e := range q.entries[1:] {
+			l.tell(q, e)
+		}
 	}
 	q.due = l.stage.Now().Add(q.pause.NextBackOff())
 	q.waiting = true
