@@ -69,7 +69,8 @@ func Parse(raw []byte) (*Message, error) {
 	if len(raw) > MaxMessage {
 		return nil, &Error{"CPIS-H003", "MSH", fmt.Sprintf("%d bytes, at most %d", len(raw), MaxMessage)}
 	}
-	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), " \t\r\n\x00")
+	const blank = " \t\r\n\x00"
+	raw = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(raw, blank), []byte("\xef\xbb\xbf")), blank)
 	if !bytes.HasPrefix(raw, []byte("MSH")) {
 		return nil, &Error{"CPIS-H001", "MSH", "the message does not begin with an MSH segment"}
 	}
