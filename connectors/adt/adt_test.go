@@ -1,0 +1,230 @@
+package adt
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cpis/connectors/hl7"
+	"cpis/schemas"
+)
+
+var ed = Profile{Name: "ed", Application: "PAS", Facility: "RXX", ODS: "RXX01", Setting: schemas.SettingEmergencyDepartment}
+
+func message(t testing.TB, event, pid string, more ...string) *hl7.Message {
+	t.Helper()
+	text := "MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^" + event + "|7|P|2.4\r"
+	if pid != "" {
+		text += "PID|" + pid + "\r"
+	}
+	m, err := hl7.Parse([]byte(text + strings.Join(more, "\r")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestWhereTheNumberStands lists the places and markings of an NHS number and
+// its status in real English messages.
+func TestWhereTheNumberStands(t *testing.T) {
+	const verified, unverified, absent, invalid, conflict = schemas.NumberVerified, schemas.NumberUnverified, schemas.NumberAbsent, schemas.NumberInvalid, schemas.NumberConflict
+	tail := strings.Repeat("|", 29)
+	for name, c := range map[string]struct {
+		pid    string
+		number string
+		status schemas.NumberStatus
+	}{
+		"authority and type":    {"1||9990000018^^^NHS^NH" + tail + "NSTS01", "9990000018", verified},
+		"authority alone":       {"1||9990000018^^^NHS" + tail + "01", "9990000018", verified},
+		"type alone":            {"1||9990000018^^^^NH", "9990000018", unverified},
+		"as a simulator has it": {"1|12345|12345^^^MRN~9990000018^^^NHSNBR^NHSNMBR", "9990000018", unverified},
+		"second repetition":     {"1||MR~B67890^^^RBS^MR~999 000 0018^^^NHS^NH", "9990000018", unverified},
+		"as an OID":             {"1||9990000018^^^&2.16.840.1.113883.2.1.4.1&ISO", "9990000018", unverified},
+		"status in the type":    {"1||9990000018^^^NHS^NH{status:01}", "9990000018", verified},
+		"status in CX.2":        {"1||9990000018^01^^NHS^NH", "9990000018", verified},
+		"typed PID-2":           {"1|9990000018^^^NHS^NH|H1^^^RXX^MR", "9990000018", unverified},
+		"bare PID-19":           {"1||H1^^^RXX^MR" + strings.Repeat("|", 16) + "9990000018", "9990000018", unverified},
+		"trace found several":   {"1||9990000018^^^NHS^NH" + tail + "NSTS04", "9990000018", conflict},
+		"wrong check digit":     {"1||9990000019^^^NHS^NH", "", invalid},
+		"marked but empty":      {"1||^^^NHS^NH", "", absent},
+		"null":                  {`1||""`, "", absent},
+		"only a local number":   {"1|9990000018|9990000018^^^RXX^MR", "", absent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := Registration(message(t, "A04", c.pid), ed, time.Time{})
+			if err != nil || r.Person.Number.Reveal() != c.number || r.NumberStatus != c.status {
+				t.Errorf("%q %s %v, want %q %s", r.Person.Number.Reveal(), r.NumberStatus, err, c.number, c.status)
+			}
+		})
+	}
+	trusting := ed
+	trusting.UnstatedStatus = "verified"
+	if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"), trusting, time.Time{}); r.NumberStatus != verified {
+		t.Errorf("a sender that traces first: %s", r.NumberStatus)
+	}
+}
+
+func TestPersonAndVisit(t *testing.T) {
+	m := message(t, "A01", "1||9990000018^^^NHS^NH~H7^^^RXX^MR||Old^Name^^^^^S~O\\T\\Neil^Ada^Mary^^^^L||20190807233000-0500|2|||^^^^zz999zz^^HOME", "PV1|1|I|WARD"+strings.Repeat("|", 16)+"V9")
+	r, err := Registration(m, ed, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := schemas.Person{Number: r.Person.Number, FamilyName: "O&Neil", GivenNames: "Ada Mary", DateOfBirth: "2019-08-07", Sex: "F", Postcode: "ZZ99 9ZZ", LocalID: "H7@RXX"}
+	if r.Person != want {
+		t.Errorf("family %q given %q born %q sex %q postcode %q local %q", r.Person.FamilyName, r.Person.GivenNames, r.Person.DateOfBirth, r.Person.Sex, r.Person.Postcode, r.Person.LocalID)
+	}
+	if r.VisitNumber != "V9" || r.OccurredSource != "MSH-7" || r.OccurredAt.UTC().Format(time.RFC3339) != "2026-11-24T10:15:00Z" || r.Class != schemas.ClassRegistration {
+		t.Errorf("%q %q %v %s", r.VisitNumber, r.OccurredSource, r.OccurredAt, r.Class)
+	}
+}
+
+func TestEventClasses(t *testing.T) {
+	for event, want := range map[string]schemas.EventClass{
+		"A01": schemas.ClassRegistration, "A04": schemas.ClassRegistration, "A05": schemas.ClassScheduled, "A08": schemas.ClassIdentity,
+		"A28": schemas.ClassIdentity, "A31": schemas.ClassIdentity, "A40": schemas.ClassIdentity, "A11": schemas.ClassRetraction,
+		"A27": schemas.ClassRetraction, "A02": schemas.ClassNone, "A03": schemas.ClassNone, "A13": schemas.ClassNone, "A99": schemas.ClassNone,
+	} {
+		if r, err := Registration(message(t, event, "1||H1^^^RXX^MR"), ed, time.Time{}); err != nil || r.Class != want {
+			t.Errorf("%s: %s %v, want %s", event, r.Class, err, want)
+		}
+	}
+	clinic := ed
+	clinic.Events = map[string]schemas.EventClass{"A04": schemas.ClassScheduled}
+	if r, _ := Registration(message(t, "A04", "1||H1"), clinic, time.Time{}); r.Class != schemas.ClassScheduled {
+		t.Errorf("a profile's own meaning: %s", r.Class)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	two := message(t, "A04", "1||H1", "PID|2||H2")
+	notADT, err := hl7.Parse([]byte("MSH|^~\\&|||||||ORU^R01|1\r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, m := range map[schemas.Code]*hl7.Message{"CPIS-H010": message(t, "A04", ""), "CPIS-H011": two, "CPIS-H007": notADT} {
+		_, err := Registration(m, ed, time.Time{})
+		var e *hl7.Error
+		if !errors.As(err, &e) || schemas.Code(e.Code) != code {
+			t.Errorf("%v, want %s", err, code)
+		}
+		if _, ok := schemas.Explain(string(code)); !ok {
+			t.Errorf("%s is not explained", code)
+		}
+	}
+}
+
+func TestMergeCarriesBothNumbers(t *testing.T) {
+	r, err := Registration(message(t, "A40", "1||9990000018^^^NHS^NH", "MRG|9990000026^^^NHS^NH~H9^^^RXX^MR"), ed, time.Time{})
+	if err != nil || r.Retired.Number.Reveal() != "9990000026" || r.Retired.LocalID != "H9@RXX" {
+		t.Errorf("%v: retired local %q", err, r.Retired.LocalID)
+	}
+}
+
+func TestReply(t *testing.T) {
+	n, err := schemas.ParseNHSNumber("9990000018")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := schemas.Outcome{OutcomeID: "f00d", ControlID: "7", State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent,
+		Details: schemas.Details{Person: schemas.Person{Number: n, FamilyName: "O&Neil", GivenNames: "Ada"}, Plans: []schemas.Plan{
+			{Authority: "E06A", AuthorityName: "A^B", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-02", RingNow: "0123", OfficePhone: "0123", EmergencyPhone: "0456"}}}}
+	full, flag := ed, ed
+	full.Reply.Mode = "full"
+	text := string(Reply(o, full, time.Now()))
+	m, err := hl7.Parse([]byte(text))
+	if err != nil || m.Value("MSH-10") != "f00d" || m.Value("OBR-2") != "7" || m.Value("PID-3") != "9990000018" || m.Value("PID-5.1") != "O&Neil" {
+		t.Errorf("%v %s", err, text)
+	}
+	for _, want := range []string{"STATE^^CPIS||INDICATOR^^CPIS", "PLAN^^CPIS|1|CPP^", "AUTHORITY^^CPIS|1|E06A^A\\S\\B", "RINGNOW^^CPIS|1|0123", "EMERGENCY^^CPIS|1|0456", "HANDLE^^CPIS||f00d"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %q", want, text)
+		}
+	}
+	text = string(Reply(o, flag, time.Now()))
+	for _, secret := range []string{"9990000018", "Neil", "CPP", "E06A", "0123", "0456"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("mode flag tells %q", secret)
+		}
+	}
+	if !strings.Contains(text, "STATE^^CPIS||INDICATOR^^CPIS") {
+		t.Errorf("mode flag: %q", text)
+	}
+}
+
+func TestExplainShowsNobody(t *testing.T) {
+	m := message(t, "A04", "1||9990000018^^^NHS^NH~H7^^^RXX^MR||Canary^Ada||20190807|F|||^^^^ZZ99 9ZZ")
+	for _, f := range Explain(m, ed) {
+		for _, secret := range []string{"9990000018", "H7", "Canary", "Ada", "2019", "ZZ99"} {
+			if strings.Contains(f.Value+f.UsedFor, secret) {
+				t.Errorf("%s shows %q", f.Location, secret)
+			}
+		}
+	}
+}
+
+func TestProfilesAreChecked(t *testing.T) {
+	if err := ed.Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := Profile{Name: "E D", ODS: "?", Setting: "PUB", Zone: "Mars", UnstatedStatus: "maybe", Reply: ReplyTo{Mode: "loud"}, Events: map[string]schemas.EventClass{"A04": "X"}}
+	err := bad.Validate()
+	for _, word := range []string{"name", "application", "ods", "setting", "zone", "unstated_status", "reply.mode", "events.A04"} {
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s is not complained of: %v", word, err)
+		}
+	}
+}
+
+func TestSamplesAreWhatTheySay(t *testing.T) {
+	for _, s := range Samples() {
+		m, err := hl7.Parse([]byte(s.Message))
+		if err != nil {
+			t.Fatalf("%s: %v", s.Name, err)
+		}
+		r, err := Registration(m, ed, time.Time{})
+		want := map[string]schemas.NumberStatus{"child-on-plan": schemas.NumberVerified, "no-plan": schemas.NumberVerified, "not-traced": schemas.NumberUnverified,
+			"no-number": schemas.NumberAbsent, "wrong-check-digit": schemas.NumberInvalid}[s.Name]
+		if (err != nil) != (s.Name == "no-person") || err == nil && r.NumberStatus != want {
+			t.Errorf("%s: %s %v", s.Name, r.NumberStatus, err)
+		}
+	}
+}
+
+// TestRecording reads an independent simulator's stream where one is given.
+func TestRecording(t *testing.T) {
+	dir := os.Getenv("CPIS_CORPUS")
+	if dir == "" {
+		t.Log("NOT RUN: CPIS_CORPUS names no folder")
+		return
+	}
+	stream, err := os.ReadFile(filepath.Join(dir, "simhospital-1094-adt.frames.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	any := Profile{Name: "sim", Application: "SIMHOSP", Facility: "SFAC", ODS: "RXX01", Setting: schemas.SettingEmergencyDepartment, UnstatedStatus: "verified"}
+	for _, frame := range bytes.Split(stream, []byte{0x0b})[1:] {
+		m, err := hl7.Parse(bytes.TrimSuffix(frame, []byte("\x1c\r")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Registration(m, any, time.Time{})
+		if err != nil || r.NumberStatus != schemas.NumberVerified || r.OccurredAt.IsZero() || r.Person.DateOfBirth == "" {
+			t.Fatalf("control id %s: %s %v", r.ControlID, r.NumberStatus, err)
+		}
+		if (r.Event == "A40") == r.Retired.IsZero() {
+			t.Errorf("control id %s: %s, retired person known: %v", r.ControlID, r.Event, !r.Retired.IsZero())
+		}
+		counts[r.Event]++
+	}
+	for event, want := range map[string]int{"A01": 134, "A02": 54, "A03": 256, "A04": 158, "A05": 38, "A11": 42, "A13": 38, "A14": 51, "A27": 51, "A28": 57, "A31": 183, "A40": 32} {
+		if counts[event] != want {
+			t.Errorf("%s: %d, want %d", event, counts[event], want)
+		}
+	}
+}

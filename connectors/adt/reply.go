@@ -1,0 +1,113 @@
+package adt
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cpis/connectors/hl7"
+	"cpis/schemas"
+)
+
+// Coding system of the observation codes of a reply, and the codes.
+const (
+	replySystem    = "CPIS"
+	obxState       = "STATE"     // one of the six answers
+	obxReason      = "REASON"    // why
+	obxWords       = "WORDS"     // what to read out
+	obxHandle      = "HANDLE"    // id to quote, and to open the details with
+	obxPlan        = "PLAN"      // kind of plan; sub-id counts the plans
+	obxSince       = "SINCE"     // civil date the plan began
+	obxEnded       = "ENDED"     // civil date it ended
+	obxAuthority   = "AUTHORITY" // code and name of the local authority
+	obxRingNow     = "RINGNOW"   // the number to ring at the time of the answer
+	obxOfficePhone = "OFFICE"
+	obxEmergency   = "EMERGENCY"
+)
+
+// Reply writes an outcome as ORU^R01. MSH-10 is the outcome id, so that a copy
+// is the same message; OBR-2 is the control id of the message answered. Mode
+// flag says whether there is something to look at, and nothing of what; mode
+// full adds the plans and telephone numbers. Where nothing matched, the broker
+// holds no identity, and PID is empty.
+func Reply(o schemas.Outcome, p Profile, now time.Time) []byte {
+	w := &writer{}
+	w.line("MSH", "^~\\&", "CPIS", "", p.Application, p.Facility, now.Format("20060102150405-0700"), "", "ORU^R01^ORU_R01", o.OutcomeID, "P", "2.4", "", "", "AL", "NE", "", "UNICODE UTF-8")
+	full := p.Reply.Mode == "full" && o.State.Matched()
+	if who := o.Details.Person; full {
+		w.line("PID", "1", "", who.Number.Reveal()+"^^^NHS^NH", "", hl7.Escape(who.FamilyName)+"^"+hl7.Escape(who.GivenNames), "", strings.ReplaceAll(string(who.DateOfBirth), "-", ""))
+	} else {
+		w.line("PID", "1")
+	}
+	w.line("OBR", "1", hl7.Escape(o.ControlID), o.OutcomeID, "CPISCHECK^Child protection information check^"+replySystem, "", "", o.DecidedAt.Format("20060102150405-0700"))
+	w.observe(obxState, "", string(o.State)+"^^"+replySystem)
+	w.observe(obxReason, "", string(o.Reason)+"^^"+replySystem)
+	w.observe(obxWords, "", hl7.Escape(Words(o)))
+	w.observe(obxHandle, "", o.OutcomeID)
+	if o.Corrects != "" {
+		w.observe("CORRECTS", "", o.Corrects)
+	}
+	if full {
+		for i, plan := range o.Details.Plans {
+			w.plan(fmt.Sprint(i+1), plan)
+		}
+	}
+	return []byte(w.text.String())
+}
+
+// Words is what a person reads.
+func Words(o schemas.Outcome) string {
+	switch o.State {
+	case schemas.StateIndicator:
+		return "A local authority has shared a current plan for this person. Open the details for who to ring."
+	case schemas.StateIndicatorEnded:
+		return "A local authority shared a plan that has ended and is still shown. Open the details for who to ring."
+	case schemas.StateNoneShared:
+		return "No local authority has shared a plan for this NHS number. This does not mean there is no concern."
+	case schemas.StateCheckFailed:
+		return "We could not check just now and are trying again. Use your local fallback until the answer comes."
+	}
+	return "Identity not confirmed: trace the NHS number and register again."
+}
+
+type writer struct {
+	text strings.Builder
+	obx  int
+}
+
+func (w *writer) line(fields ...string) {
+	w.text.WriteString(strings.TrimRight(strings.Join(fields, "|"), "|"))
+	w.text.WriteByte('\r')
+}
+
+func (w *writer) observe(code, sub, value string) {
+	if value == "" {
+		return
+	}
+	w.obx++
+	kind := "ST"
+	if strings.HasSuffix(value, "^"+replySystem) {
+		kind = "CE"
+	}
+	w.line("OBX", fmt.Sprint(w.obx), kind, code+"^^"+replySystem, sub, value, "", "", "", "", "", "F")
+}
+
+func (w *writer) plan(sub string, p schemas.Plan) {
+	w.observe(obxPlan, sub, string(p.PlanType)+"^"+planName(p.PlanType)+"^"+replySystem)
+	w.observe(obxSince, sub, string(p.PlanStart))
+	w.observe(obxEnded, sub, string(p.PlanEnd))
+	w.observe(obxAuthority, sub, string(p.Authority)+"^"+hl7.Escape(p.AuthorityName)+"^"+replySystem)
+	w.observe(obxRingNow, sub, hl7.Escape(p.RingNow))
+	w.observe(obxOfficePhone, sub, hl7.Escape(p.OfficePhone))
+	w.observe(obxEmergency, sub, hl7.Escape(p.EmergencyPhone))
+}
+
+func planName(t schemas.PlanType) string {
+	switch t {
+	case schemas.PlanChildProtection:
+		return "Subject to child protection plan"
+	case schemas.PlanLookedAfter:
+		return "Looked after child"
+	}
+	return "Unborn child subject to child protection plan"
+}
