@@ -24,7 +24,7 @@ func socialCareFileCodes() []Entry {
 		{"CPIS-L004", "The file lacks a column", "A missing column cannot be told from empty cells: without plan_end every plan would look open.",
 			"Add the column named (cells may be empty where the template says so) and send the file again.", fateFileRefused},
 		{"CPIS-L005", "The authority's telephone numbers are not known yet", "A flag without a number to ring helps nobody, so contacts come before records.",
-			"Send the authority's contacts first (`cpis la contacts`, or a contacts line in JSON Lines), then the file again.", fateFileRefused},
+			"Send the authority's contacts first, or as a line of the same JSON Lines file, then the file again.", fateFileRefused},
 		{"CPIS-L006", "The kind of content is not one that can be read here", "Records come as text/csv or application/x-ndjson, contacts as application/json, none of them compressed.",
 			"Send the file with its right content type.", fateFileRefused},
 		{"CPIS-L007", "The records could not be stored just now", "Part of the system behind the door did not answer. Whether a row was written is not known.",
