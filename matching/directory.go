@@ -1,0 +1,98 @@
+package matching
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"cpis/schemas"
+)
+
+// Directory holds how to reach the local authorities. Safe for concurrent use.
+type Directory struct {
+	lateAfter time.Duration
+
+	mu          sync.RWMutex
+	authorities map[schemas.AuthorityCode]schemas.Authority // guarded by mu
+}
+
+// NewDirectory makes an empty directory. A feed that has brought nothing for
+// longer than lateAfter is late.
+func NewDirectory(lateAfter time.Duration) *Directory {
+	return &Directory{lateAfter: lateAfter, authorities: map[schemas.AuthorityCode]schemas.Authority{}}
+}
+
+// Put adds or replaces an authority.
+func (d *Directory) Put(a schemas.Authority) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.authorities[a.Code] = a
+}
+
+// Remove takes an authority out.
+func (d *Directory) Remove(code schemas.AuthorityCode) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.authorities, code)
+}
+
+// Get finds an authority.
+func (d *Directory) Get(code schemas.AuthorityCode) (schemas.Authority, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	a, ok := d.authorities[code]
+	return a, ok
+}
+
+// Late lists the authorities whose feed is late, in order. One that has never
+// sent anything counts from when its contacts were given.
+func (d *Directory) Late(now time.Time) []string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var out []string
+	for code, a := range d.authorities {
+		last := a.LastLoadAt
+		if last.IsZero() {
+			last = a.UpdatedAt
+		}
+		if now.Sub(last) > d.lateAfter {
+			out = append(out, string(code))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ringNow is the number to ring at an instant: the office's inside its hours,
+// else the emergency duty team's. Hours that cannot be read, or a moment that
+// cannot be placed, lead to the emergency number, which always answers.
+func ringNow(a schemas.Authority, now time.Time, place *time.Location) string {
+	if a.OfficePhone != "" && inHours(a.OfficeHours, now.In(place)) {
+		return a.OfficePhone
+	}
+	return a.EmergencyPhone
+}
+
+// inHours reads hours written "Mon-Fri 09:00-17:00".
+func inHours(hours string, at time.Time) bool {
+	days, times, ok := strings.Cut(strings.TrimSpace(hours), " ")
+	if !ok {
+		return false
+	}
+	first, last, ok := strings.Cut(days, "-")
+	if !ok {
+		last = first
+	}
+	names := []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+	from, to, today := slices.Index(names, first), slices.Index(names, last), (int(at.Weekday())+6)%7
+	if from < 0 || to < 0 || today < from || today > to {
+		return false
+	}
+	opens, closes, ok := strings.Cut(strings.TrimSpace(times), "-")
+	if !ok || len(opens) != 5 || len(closes) != 5 {
+		return false
+	}
+	clock := at.Format("15:04")
+	return clock >= opens && clock < closes
+}

@@ -1,0 +1,360 @@
+package matching
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"pgregory.net/rapid"
+
+	"cpis/matching/index"
+	"cpis/schemas"
+)
+
+func TestPlansInTime(t *testing.T) {
+	cpp := func(start, end schemas.Date) schemas.Indicator {
+		return schemas.Indicator{PlanType: schemas.PlanChildProtection, PlanStart: start, PlanEnd: end}
+	}
+	unborn := func(end, expected schemas.Date) schemas.Indicator {
+		return schemas.Indicator{PlanType: schemas.PlanUnborn, PlanStart: "2026-01-01", PlanEnd: end, ExpectedDate: expected}
+	}
+	for name, c := range map[string]struct {
+		i           schemas.Indicator
+		born, today schemas.Date
+		want        string
+	}{
+		"day before it begins":           {cpp("2026-03-03", ""), "2019-01-01", "2026-03-02", "hidden"},
+		"day it begins":                  {cpp("2026-03-03", ""), "2019-01-01", "2026-03-03", "current"},
+		"day it ends":                    {cpp("2025-03-03", "2026-03-03"), "2019-01-01", "2026-03-03", "current"},
+		"day after":                      {cpp("2025-03-03", "2026-03-03"), "2019-01-01", "2026-03-04", "ended"},
+		"365 days after":                 {cpp("2025-03-03", "2026-03-03"), "2019-01-01", "2027-03-03", "ended"},
+		"366 days after":                 {cpp("2025-03-03", "2026-03-03"), "2019-01-01", "2027-03-04", "hidden"},
+		"over a leap day":                {cpp("2023-03-03", "2023-06-01"), "2019-01-01", "2024-05-31", "ended"},
+		"day before the 18th birthday":   {cpp("2025-03-03", ""), "2008-11-25", "2026-11-24", "current"},
+		"the 18th birthday":              {cpp("2025-03-03", ""), "2008-11-24", "2026-11-24", "hidden"},
+		"born on a leap day":             {cpp("2025-03-03", ""), "2008-02-29", "2026-02-28", "current"},
+		"born on a leap day, day after":  {cpp("2025-03-03", ""), "2008-02-29", "2026-03-01", "hidden"},
+		"no date of birth known":         {cpp("2025-03-03", ""), "", "2026-11-24", "current"},
+		"unborn, mother of 31":           {unborn("", "2026-12-01"), "1995-01-01", "2026-11-24", "current"},
+		"unborn, 28 days after":          {unborn("", "2026-12-01"), "1995-01-01", "2026-12-29", "current"},
+		"unborn, 29 days after":          {unborn("", "2026-12-01"), "1995-01-01", "2026-12-30", "hidden"},
+		"unborn, ended before the birth": {unborn("2026-10-01", "2026-12-01"), "1995-01-01", "2026-12-29", "ended"},
+		"unborn, no date, open":          {unborn("", ""), "1995-01-01", "2028-01-01", "current"},
+		"unborn, no date, ended":         {unborn("2026-10-01", ""), "1995-01-01", "2026-10-29", "ended"},
+		"unborn, no date, long ended":    {unborn("2026-10-01", ""), "1995-01-01", "2026-10-30", "hidden"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			visible, ended, _ := shown(c.i, c.born, c.today)
+			got := map[[2]bool]string{{false, false}: "hidden", {false, true}: "hidden", {true, false}: "current", {true, true}: "ended"}[[2]bool{visible, ended}]
+			if got != c.want {
+				t.Errorf("%s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestAPlanIsShownWithoutAGap walks through days: a plan is hidden, then
+// current, then ended, then hidden, and never goes back.
+func TestAPlanIsShownWithoutAGap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		start := schemas.Date("2024-01-01").AddDays(rapid.IntRange(0, 700).Draw(t, "start"))
+		i := schemas.Indicator{PlanType: rapid.SampledFrom([]schemas.PlanType{schemas.PlanChildProtection, schemas.PlanLookedAfter}).Draw(t, "type"), PlanStart: start}
+		if rapid.Bool().Draw(t, "has an end") {
+			i.PlanEnd = start.AddDays(rapid.IntRange(0, 500).Draw(t, "end"))
+		}
+		born := schemas.Date("2006-01-01").AddDays(rapid.IntRange(0, 7000).Draw(t, "born"))
+		phase := 0 // 0 before, 1 current, 2 ended, 3 over
+		for d := range 1500 {
+			today := schemas.Date("2024-01-01").AddDays(d)
+			visible, ended, until := shown(i, born, today)
+			now := 0
+			switch {
+			case visible && !ended:
+				now = 1
+			case visible:
+				now = 2
+				if until != i.PlanEnd.AddDays(endedDays) {
+					t.Fatalf("shown until %s", until)
+				}
+			case today >= start:
+				now = 3
+			}
+			if now < phase {
+				t.Fatalf("%s: phase %d after %d", today, now, phase)
+			}
+			phase = now
+			if visible && today >= born.AddYears(adultYears) {
+				t.Fatalf("shown to be a child on %s, born %s", today, born)
+			}
+		}
+	})
+}
+
+func TestRingNow(t *testing.T) {
+	london, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := schemas.Authority{OfficePhone: "office", EmergencyPhone: "emergency", OfficeHours: "Mon-Fri 09:00-17:00"}
+	for at, want := range map[string]string{
+		"2026-11-24T08:59:59Z": "emergency", "2026-11-24T09:00:00Z": "office", "2026-11-24T16:59:59Z": "office", "2026-11-24T17:00:00Z": "emergency",
+		"2026-11-28T12:00:00Z": "emergency", "2026-07-01T08:30:00Z": "office", "2026-07-01T16:30:00Z": "emergency",
+	} {
+		now, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ringNow(a, now, london); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+	for _, hours := range []string{"", "always", "Mon-Fri", "Mon-Fri 9-5", "Fri-Xxx 09:00-17:00"} {
+		if got := ringNow(schemas.Authority{OfficePhone: "office", EmergencyPhone: "emergency", OfficeHours: hours}, time.Now(), london); got != "emergency" {
+			t.Errorf("hours %q: %s", hours, got)
+		}
+	}
+}
+
+// world is a matcher over a real index in an in-process Redis.
+type world struct {
+	t       *testing.T
+	redis   *miniredis.Miniredis
+	keys    *schemas.Keyring
+	codec   *schemas.Codec
+	matcher *Matcher
+	now     time.Time
+
+	mu      sync.Mutex
+	changes []index.Change
+	held    int // changes the index may not see yet
+}
+
+func (w *world) Bounds(context.Context) (int64, int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return 0, int64(len(w.changes) - w.held), nil
+}
+
+func (w *world) Read(ctx context.Context, from int64) (index.Page, error) {
+	select {
+	case <-time.After(time.Millisecond):
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	visible := w.changes[:len(w.changes)-w.held]
+	return index.Page{Changes: visible[from:], Next: int64(len(visible))}, nil
+}
+
+func (w *world) horizon(context.Context) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return int64(len(w.changes)), nil
+}
+
+func (w *world) open(value []byte) (schemas.Indicator, error) {
+	var i schemas.Indicator
+	if err := w.codec.Decode(context.Background(), schemas.TopicIndicator, value, &i); err != nil {
+		return i, err
+	}
+	var err error
+	i.Person, err = w.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	return i, err
+}
+
+func (w *world) share(i schemas.Indicator) {
+	w.t.Helper()
+	i.SubjectRef, i.ReceivedAt, i.UploadID = w.keys.SubjectRef(i.Person.Number), w.now, "u"
+	var err error
+	if i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person); err != nil {
+		w.t.Fatal(err)
+	}
+	value, err := w.codec.Encode(schemas.TopicIndicator, i)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changes = append(w.changes, index.Change{Key: i.Key(), Value: value})
+}
+
+func (w *world) hold(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = n
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, redis: miniredis.RunT(t), now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}
+	var err error
+	if w.keys, err = schemas.OpenKeyring(t.TempDir(), true); err != nil {
+		t.Fatal(err)
+	}
+	if w.codec, err = schemas.NewCodec(context.Background(), &schemas.MemoryRegistry{}); err != nil {
+		t.Fatal(err)
+	}
+	config := index.Config{URL: "redis://" + w.redis.Addr() + "/0"}
+	reader, err := index.OpenReader(config, w.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close() })
+	writer, err := index.OpenWriter(config, w.keys, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { _ = writer.Follow(ctx, w); _ = writer.Close(); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	contacts := NewDirectory(36 * time.Hour)
+	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
+	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, reader, w.open, contacts, w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+var startOfTest = time.Now()
+
+func (w *world) decide(r schemas.Registration) schemas.Decision {
+	r.SubjectRef = w.keys.SubjectRef(r.Person.Number)
+	if r.NumberStatus == "" {
+		r.NumberStatus = schemas.NumberVerified
+	}
+	return w.matcher.Decide(context.Background(), []schemas.Registration{r})[0]
+}
+
+// settle decides until the index is there.
+func (w *world) settle(r schemas.Registration) schemas.Decision {
+	w.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		d := w.decide(r)
+		if d.State != schemas.StateCheckFailed || time.Now().After(deadline) {
+			return d
+		}
+	}
+}
+
+func number(t testing.TB, digits string) schemas.NHSNumber {
+	t.Helper()
+	n, err := schemas.ParseNHSNumber(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// english makes a valid number that begins with a prefix.
+func english(t testing.TB, prefix string) schemas.NHSNumber {
+	t.Helper()
+	for stem := 0; ; stem++ {
+		for check := range 10 {
+			if n, err := schemas.ParseNHSNumber(fmt.Sprintf("%s%0*d%d", prefix, 9-len(prefix), stem, check)); err == nil {
+				return n
+			}
+		}
+	}
+}
+
+func TestTheSixAnswers(t *testing.T) {
+	w := newWorld(t)
+	ada := schemas.Person{Number: number(t, "9990000018"), FamilyName: "Example", GivenNames: "Ada", DateOfBirth: "2019-08-07"}
+	w.share(schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanChildProtection, PlanStart: "2026-03-03", Version: 1, Person: ada})
+	w.share(schemas.Indicator{Authority: "E06B", PlanType: schemas.PlanLookedAfter, PlanStart: "2026-05-05", Version: 1, Person: ada})
+	ended := schemas.Person{Number: english(t, "9991"), DateOfBirth: "2018-01-01"}
+	w.share(schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanChildProtection, PlanStart: "2025-01-01", PlanEnd: "2026-01-09", Version: 1, Person: ended})
+	foreign := schemas.Person{Number: english(t, "32")}
+	w.share(schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanLookedAfter, PlanStart: "2026-01-01", Version: 1, Person: foreign})
+
+	d := w.settle(schemas.Registration{Person: ada})
+	if d.State != schemas.StateIndicator || len(d.Plans) != 2 || d.Plans[0].Authority != "E06B" || d.Plans[1].RingNow != "01632 960001" || d.Plans[0].RingNow != "" || d.Plans[0].AuthorityName != "E06B" {
+		t.Errorf("on two plans: %+v", d)
+	}
+	if strings.Join(d.Freshness.LateAuthorities, ",") != "E06A" || d.Freshness.Position != 4 || d.Freshness.Generation == "" {
+		t.Errorf("freshness %+v", d.Freshness)
+	}
+	swapped := ada
+	swapped.DateOfBirth = "2019-07-08"
+	twin := ada
+	twin.DateOfBirth = "2019-08-08"
+	stranger := swapped
+	stranger.FamilyName = "Other"
+	for name, c := range map[string]struct {
+		r      schemas.Registration
+		state  schemas.State
+		reason schemas.Reason
+	}{
+		"ended":                    {schemas.Registration{Person: ended}, schemas.StateIndicatorEnded, schemas.ReasonPlanEnded},
+		"nothing shared":           {schemas.Registration{Person: schemas.Person{Number: number(t, "9990000026")}}, schemas.StateNoneShared, schemas.ReasonNothingShared},
+		"English, nothing shared":  {schemas.Registration{Person: schemas.Person{Number: english(t, "45")}}, schemas.StateNoneShared, schemas.ReasonNothingShared},
+		"Scottish, nothing shared": {schemas.Registration{Person: schemas.Person{Number: english(t, "01")}}, schemas.StateNotChecked, schemas.ReasonOtherCountry},
+		"unissued range":           {schemas.Registration{Person: schemas.Person{Number: english(t, "5")}}, schemas.StateNotChecked, schemas.ReasonNumberInvalid},
+		"a plan in another range":  {schemas.Registration{Person: foreign}, schemas.StateIndicator, schemas.ReasonPlanCurrent},
+		"not verified":             {schemas.Registration{Person: ada, NumberStatus: schemas.NumberUnverified}, schemas.StateNotChecked, schemas.ReasonNumberUnverified},
+		"none given":               {schemas.Registration{NumberStatus: schemas.NumberAbsent}, schemas.StateNotChecked, schemas.ReasonNumberAbsent},
+		"wrong check digit":        {schemas.Registration{NumberStatus: schemas.NumberInvalid}, schemas.StateNotChecked, schemas.ReasonNumberInvalid},
+		"trace conflict":           {schemas.Registration{Person: ada, NumberStatus: schemas.NumberConflict}, schemas.StateNotChecked, schemas.ReasonNumberConflict},
+		"verified but no number":   {schemas.Registration{}, schemas.StateNotChecked, schemas.ReasonNumberAbsent},
+		"another's number":         {schemas.Registration{Person: twin}, schemas.StateNotChecked, schemas.ReasonIdentityConflict},
+		"day and month swapped":    {schemas.Registration{Person: swapped}, schemas.StateIndicator, schemas.ReasonPlanCurrent},
+		"swapped, other family":    {schemas.Registration{Person: stranger}, schemas.StateNotChecked, schemas.ReasonIdentityConflict},
+	} {
+		if d := w.decide(c.r); d.State != c.state || d.Reason != c.reason {
+			t.Errorf("%s: %s %s, want %s %s", name, d.State, d.Reason, c.state, c.reason)
+		}
+	}
+}
+
+// TestNoneOnlyWhenTheIndexIsNewEnough is promise 3: an indicator that was
+// acknowledged and not yet taken in turns "none" into "cannot tell".
+func TestNoneOnlyWhenTheIndexIsNewEnough(t *testing.T) {
+	w := newWorld(t)
+	ben := schemas.Person{Number: number(t, "9990000026")}
+	if d := w.settle(schemas.Registration{Person: ben}); d.State != schemas.StateNoneShared {
+		t.Fatalf("%+v", d)
+	}
+	w.hold(1)
+	w.share(schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanLookedAfter, PlanStart: "2026-01-01", Version: 1, Person: ben})
+	if d := w.decide(schemas.Registration{Person: ben}); d.State != schemas.StateCheckFailed || d.Reason != schemas.ReasonIndexBehind {
+		t.Errorf("behind: %+v", d)
+	}
+	w.hold(0)
+	if d := w.settle(schemas.Registration{Person: ben}); d.State != schemas.StateIndicator {
+		t.Errorf("caught up: %+v", d)
+	}
+	w.redis.FlushAll()
+	if d := w.decide(schemas.Registration{Person: ben}); d.State == schemas.StateNoneShared {
+		t.Errorf("flushed: %+v", d)
+	}
+	w.redis.SetError("DOWN")
+	if d := w.decide(schemas.Registration{Person: ben}); d.State != schemas.StateCheckFailed || d.Reason != schemas.ReasonIndexUnreachable {
+		t.Errorf("down: %+v", d)
+	}
+	w.redis.SetError("")
+	if d := w.settle(schemas.Registration{Person: ben}); d.State != schemas.StateIndicator {
+		t.Errorf("recovered: %+v", d)
+	}
+	w.matcher.horizon = func(context.Context) (int64, error) { return 0, errors.New("no broker") }
+	if d := w.decide(schemas.Registration{Person: ben}); d.State != schemas.StateCheckFailed {
+		t.Errorf("no horizon: %+v", d)
+	}
+}
+
+func TestEveryReasonThatIsNoPlanIsExplained(t *testing.T) {
+	for _, r := range []schemas.Reason{schemas.ReasonNumberAbsent, schemas.ReasonNumberInvalid, schemas.ReasonNumberUnverified, schemas.ReasonNumberConflict,
+		schemas.ReasonIdentityConflict, schemas.ReasonOtherCountry, schemas.ReasonNotEnrolled, schemas.ReasonIndexUnreachable, schemas.ReasonIndexIncomplete,
+		schemas.ReasonIndexBehind, schemas.ReasonIndexCorrupt, schemas.ReasonEarlierUnanswered} {
+		if _, ok := schemas.Explain(string(r.Code())); !ok {
+			t.Errorf("%s is not explained", r)
+		}
+	}
+}
