@@ -1,0 +1,338 @@
+package socialcare
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"cpis/schemas"
+)
+
+const header = "record_id,nhs_number,family_name,given_names,date_of_birth,sex,plan_type,plan_start,plan_end,expected_delivery_date,version\n"
+
+const good = "A1,9990000018,Canary,Ada,2019-08-07,F,CPP,2026-03-03,,,1\n"
+
+// store is a broker in memory that polices what it is given.
+type store struct {
+	t           testing.TB
+	held        map[string]int64
+	authorities map[schemas.AuthorityCode]schemas.Authority
+	published   []schemas.Indicator
+	withdrawn   []schemas.Indicator
+	quarantined []RefusedRow
+	blind       bool // Held cannot tell
+	fail        bool // Publish fails
+}
+
+func newStore(t testing.TB) *store {
+	return &store{t: t, held: map[string]int64{}, authorities: map[schemas.AuthorityCode]schemas.Authority{"E06A": {Code: "E06A", Name: "Aford", Version: 3}}}
+}
+
+func (s *store) Identify(n schemas.NHSNumber) schemas.SubjectRef {
+	return schemas.SubjectRef("ref-" + n.Reveal()[5:])
+}
+
+func (s *store) Authority(c schemas.AuthorityCode) (schemas.Authority, bool) {
+	a, ok := s.authorities[c]
+	return a, ok
+}
+
+func (s *store) Held(context.Context, []schemas.Indicator) (map[string]int64, error) {
+	if s.blind {
+		return nil, errors.New("the index is behind")
+	}
+	return s.held, nil
+}
+
+func (s *store) Publish(_ context.Context, in []schemas.Indicator) error {
+	if s.fail {
+		return errors.New("result unknown")
+	}
+	for _, i := range in {
+		if i.SubjectRef == "" || i.Authority == "" || i.UploadID == "" || i.ReceivedAt.IsZero() || i.Version < 1 {
+			s.t.Error("an indicator was published without its fields")
+		}
+		s.held[string(i.Key())] = i.Version
+	}
+	s.published = append(s.published, in...)
+	return nil
+}
+
+func (s *store) Withdraw(_ context.Context, in []schemas.Indicator) error {
+	for _, i := range in {
+		delete(s.held, string(i.Key()))
+	}
+	s.withdrawn = append(s.withdrawn, in...)
+	return nil
+}
+
+func (s *store) PublishAuthority(_ context.Context, a schemas.Authority) error {
+	s.authorities[a.Code] = a
+	return nil
+}
+
+func (s *store) Quarantine(_ context.Context, _ schemas.AuthorityCode, rows []RefusedRow) error {
+	s.quarantined = append(s.quarantined, rows...)
+	return nil
+}
+
+func service(t testing.TB, s *store) *Service {
+	t.Helper()
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	v, err := New(Config{ID: func(p ...string) string { return fmt.Sprint(len(strings.Join(p, ""))) }, Now: func() time.Time { return now }}, s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func take(t testing.TB, s *store, format, text string) (Result, error) {
+	t.Helper()
+	return service(t, s).Take(context.Background(), "E06A", format, strings.NewReader(text))
+}
+
+// TestEachMistakeHasItsVerdict changes one thing in a good row at a time.
+func TestEachMistakeHasItsVerdict(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to string
+		detail   schemas.Code
+		field    string
+	}{
+		"nothing":                  {"", "", "", ""},
+		"wrong check digit":        {"9990000018", "9990000019", "CPIS-L010", "nhs_number"},
+		"nine digits":              {"9990000018", "999000001", "CPIS-L010", "nhs_number"},
+		"blanks in the number":     {"9990000018", "999 000 0018", "", ""},
+		"no number":                {"9990000018", "", "CPIS-L002", "nhs_number"},
+		"no record id":             {"A1,", ",", "CPIS-L002", "record_id"},
+		"no family name":           {"Canary", "", "CPIS-L002", "family_name"},
+		"name too long":            {"Canary", strings.Repeat("x", 300), "CPIS-L002", "family_name"},
+		"no date of birth":         {"2019-08-07", "", "CPIS-L011", "date_of_birth"},
+		"date of birth to come":    {"2019-08-07", "2027-08-07", "CPIS-L011", "date_of_birth"},
+		"a spreadsheet's date":     {"2019-08-07", "07/08/2019", "", ""},
+		"an adult":                 {"2019-08-07", "2008-11-24", "CPIS-L018", "date_of_birth"},
+		"17, for a day yet":        {"2019-08-07", "2008-11-25", "", ""},
+		"plan kind":                {"CPP", "CIN", "CPIS-L012", "plan_type"},
+		"plan kind in small":       {"CPP", "lac", "", ""},
+		"no start":                 {"2026-03-03", "", "CPIS-L014", "plan_start"},
+		"start is no date":         {"2026-03-03", "soon", "CPIS-L014", "plan_start"},
+		"ends before it begins":    {"2026-03-03,,", "2026-03-03,2026-03-02,", "CPIS-L015", "plan_end"},
+		"ended 365 days ago":       {"2026-03-03,,", "2025-03-03,2025-11-24,", "", ""},
+		"ended 366 days ago":       {"2026-03-03,,", "2025-03-03,2025-11-23,", "CPIS-L016", "plan_end"},
+		"unborn without date":      {"CPP", "UNBORN", "CPIS-L017", "expected_delivery_date"},
+		"child with expected date": {",,,1", ",,2027-01-01,1", "CPIS-L017", "expected_delivery_date"},
+		"version is a word":        {",1\n", ",one\n", "CPIS-L013", "version"},
+		"version zero":             {",1\n", ",0\n", "CPIS-L013", "version"},
+		"a field too many":         {",1\n", ",1,x\n", "CPIS-L001", ""},
+		"quotes":                   {"Canary", `Ca"nary`, "CPIS-L001", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t)
+			row := good
+			if c.from != "" {
+				if row = strings.Replace(good, c.from, c.to, 1); row == good {
+					t.Fatal("the case changes nothing")
+				}
+			}
+			result, err := take(t, s, CSV, header+row+"B2,9990000026,Other,Ben,2018-01-01,M,LAC,2026-01-01,,,1\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := result.Verdicts[0]
+			if v.Detail != c.detail || v.Field != c.field || v.Row != 2 {
+				t.Errorf("verdict %+v", v)
+			}
+			if c.detail == "" {
+				if result.FileCode != "CPF02" || len(s.published) != 2 || len(s.quarantined) != 0 {
+					t.Errorf("%+v", result)
+				}
+				return
+			}
+			if result.FileCode != "CPF03" || result.Refused != 1 || len(s.published) != 1 || len(s.quarantined) != 1 || v.Fix == "" || v.Code == codeTaken {
+				t.Errorf("%+v, %d published, %d quarantined", result, len(s.published), len(s.quarantined))
+			}
+			if text := fmt.Sprint(result); strings.Contains(text, "Canary") || strings.Contains(text, "9990000018") {
+				t.Errorf("a verdict tells who: %s", text)
+			}
+		})
+	}
+}
+
+func TestFilesThatAreNotTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		format, text string
+		code         schemas.Code
+	}{
+		"empty":                 {CSV, "", "CPIS-L020"},
+		"column missing":        {CSV, strings.Replace(header, ",sex", "", 1) + good, "CPIS-L020"},
+		"column twice":          {CSV, strings.Replace(header, "sex", "version", 1) + good, "CPIS-L020"},
+		"category of abuse":     {CSV, strings.TrimSpace(header) + ",category_of_abuse\n" + strings.TrimSpace(good) + ",NEG\n", "CPIS-L021"},
+		"an address in JSON":    {JSONL, `{"record_id":"A1","address":"1 Road"}`, "CPIS-L021"},
+		"a line without an end": {JSONL, `{"record_id":"` + strings.Repeat("x", maxLine) + `"}`, "CPIS-L020"},
+		"larger than it may be": {CSV, header + strings.Repeat("x", MaxFile), "CPIS-L020"},
+	} {
+		s := newStore(t)
+		_, err := take(t, s, c.format, c.text)
+		var refusal *schemas.Refusal
+		if !errors.As(err, &refusal) || refusal.Code != c.code || len(s.published) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, ok := schemas.Explain(string(c.code)); !ok {
+			t.Errorf("%s is not explained", c.code)
+		}
+	}
+	s := newStore(t)
+	delete(s.authorities, "E06A")
+	var refusal *schemas.Refusal
+	if _, err := take(t, s, CSV, header+good); !errors.As(err, &refusal) || refusal.Code != "CPIS-L022" {
+		t.Errorf("no contacts: %v", err)
+	}
+}
+
+func TestHabitsOfSpreadsheetsAreTaken(t *testing.T) {
+	for name, text := range map[string]string{
+		"byte-order mark": "\xef\xbb\xbf" + header + good, "CRLF": strings.ReplaceAll(header+good, "\n", "\r\n"), "blank rows": header + good + ",,,,,,,,,,\n\n",
+		"Latin-1": header + strings.Replace(good, "Ada", "Zo\xeb", 1), "quoted": header + strings.Replace(good, "Canary", `"Canary"`, 1),
+		"capital header":           strings.ToUpper(header) + good,
+		"columns in another order": "version," + strings.Replace(header, ",version", "", 1) + "1," + strings.Replace(good, ",1\n", "\n", 1),
+	} {
+		s := newStore(t)
+		if r, err := take(t, s, CSV, text); err != nil || r.Received != 1 || r.Accepted != 1 {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+}
+
+func TestVersionsDecideWhatIsNewer(t *testing.T) {
+	s := newStore(t)
+	outcome := func(row string) string {
+		r, err := take(t, s, CSV, header+row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Verdicts[0].Outcome
+	}
+	at := func(v string) string { return strings.Replace(good, ",1\n", ","+v+"\n", 1) }
+	for _, step := range []struct{ version, want string }{{"2", "new"}, {"2", "unchanged"}, {"1", "superseded"}, {"3", "changed"}} {
+		if got := outcome(at(step.version)); got != step.want {
+			t.Errorf("version %s: %s, want %s", step.version, got, step.want)
+		}
+	}
+	if len(s.published) != 2 {
+		t.Errorf("%d records written", len(s.published))
+	}
+	r, err := take(t, s, CSV, header+at("4")+at("6")+at("5"))
+	if err != nil || r.Accepted != 1 || s.held[string(s.published[len(s.published)-1].Key())] != 6 || r.Verdicts[0].Detail != "CPIS-L019" {
+		t.Errorf("%+v %v", r, err)
+	}
+	r, err = take(t, s, JSONL, `{"record_id":"A1","nhs_number":"9990000018","plan_type":"CPP","version":7,"withdrawn":true}`)
+	if err != nil || r.Verdicts[0].Outcome != "withdrawn" || len(s.withdrawn) != 1 || len(s.held) != 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+func TestNothingIsSaidToBeInThatIsNot(t *testing.T) {
+	for name, s := range map[string]*store{"held cannot be told": {blind: true}, "publish fails": {fail: true}} {
+		fresh := newStore(t)
+		s.t, s.held, s.authorities = t, fresh.held, fresh.authorities
+		mux := http.NewServeMux()
+		service(t, s).Routes(mux)
+		server := httptest.NewServer(mux)
+		_, err := Upload(context.Background(), server.URL, "E06A", CSV, strings.NewReader(header+good))
+		server.Close()
+		var refusal *schemas.Refusal
+		if !errors.As(err, &refusal) || refusal.Code != "CPIS-L025" || len(s.published) > 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOverHTTP(t *testing.T) {
+	s := newStore(t)
+	delete(s.authorities, "E06A")
+	mux := http.NewServeMux()
+	service(t, s).Routes(mux)
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	ctx := context.Background()
+	contacts := `{"authority":"E06A","name":"Aford","office_phone":"01632 960001","office_hours":"Mon-Fri 09:00-17:00","emergency_phone":"01632 960002"}`
+	var refusal *schemas.Refusal
+	if err := PutContacts(ctx, server.URL, "E06A", strings.NewReader(`{"name":"Aford"}`)); !errors.As(err, &refusal) || refusal.Location != "emergency_phone" {
+		t.Errorf("contacts without a number: %v", err)
+	}
+	if err := PutContacts(ctx, server.URL, "E06B", strings.NewReader(contacts)); !errors.As(err, &refusal) || refusal.Location != "authority" {
+		t.Errorf("another's contacts: %v", err)
+	}
+	if err := PutContacts(ctx, server.URL, "E06A", strings.NewReader(contacts)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Upload(ctx, server.URL, "E06A", CSV, strings.NewReader(header+good))
+	if err != nil || r.Accepted != 1 || s.authorities["E06A"].LastLoadAt.IsZero() || s.authorities["E06A"].EmergencyPhone == "" {
+		t.Errorf("%+v %v", r, err)
+	}
+	var table bytes.Buffer
+	if err := r.Table(&table); err != nil || !strings.Contains(table.String(), "CPF02") {
+		t.Errorf("%s %v", table.String(), err)
+	}
+	if _, err := Upload(ctx, server.URL, "e6", CSV, strings.NewReader("")); !errors.As(err, &refusal) {
+		t.Errorf("a code of no shape: %v", err)
+	}
+	res, err := http.Post(server.URL+"/v1/authorities/E06A/indicators", "application/pdf", nil)
+	if err != nil || res.StatusCode != http.StatusUnsupportedMediaType {
+		t.Errorf("%v", err)
+	}
+	_ = res.Body.Close()
+}
+
+func FuzzFiles(f *testing.F) {
+	f.Add([]byte(header+good), true)
+	f.Add([]byte(`{"record_id":"A1","nhs_number":"9990000018","plan_type":"CPP","version":7}`), false)
+	f.Fuzz(func(t *testing.T, text []byte, asCSV bool) {
+		format := JSONL
+		if asCSV {
+			format = CSV
+		}
+		s := newStore(t)
+		r, err := take(t, s, format, string(text))
+		if err != nil {
+			var refusal *schemas.Refusal
+			if !errors.As(err, &refusal) {
+				t.Errorf("%v is no refusal", err)
+			}
+			return
+		}
+		if r.Received != len(r.Verdicts) || r.Received != r.Accepted+r.Unchanged+r.Refused || r.Refused != len(s.quarantined) || r.Accepted != len(s.published)+len(s.withdrawn) {
+			t.Errorf("the sums do not add up: %+v", r)
+		}
+	})
+}
+
+func BenchmarkTake20000Rows(b *testing.B) {
+	var text strings.Builder
+	text.WriteString(header)
+	for i := range 20_000 {
+		fmt.Fprintf(&text, "A%d,%s,Example,Ada,2019-08-07,F,CPP,2026-03-03,,,1\n", i, valid(i))
+	}
+	for b.Loop() {
+		s := newStore(b)
+		if r, err := take(b, s, CSV, text.String()); err != nil || r.Accepted != 20_000 {
+			b.Fatal(r.FileWords, err)
+		}
+	}
+}
+
+// valid is an NHS number of the 999 range; i tells it from others.
+func valid(i int) string {
+	for n := i * 11; ; n++ {
+		s := fmt.Sprintf("999%07d", n)
+		if _, err := schemas.ParseNHSNumber(s); err == nil {
+			return s
+		}
+	}
+}
