@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"cpis/connectors/socialcare"
 	"cpis/router"
@@ -15,12 +16,6 @@ type carer struct{ *system }
 
 // Identify gives a person's pseudonym.
 func (c carer) Identify(n schemas.NHSNumber) schemas.SubjectRef { return c.keys.SubjectRef(n) }
-
-// Known reports whether an authority's contacts are loaded.
-func (c carer) Known(code schemas.AuthorityCode) bool {
-	_, ok := c.contacts.Get(code)
-	return ok
-}
 
 // Authority gives an authority's contacts.
 func (c carer) Authority(code schemas.AuthorityCode) (schemas.Authority, bool) {
@@ -62,8 +57,20 @@ func (c carer) Held(ctx context.Context, want []schemas.Indicator) (map[string]i
 	return held, nil
 }
 
+// publishChunk bounds what of one file waits in the producer at a time.
+const publishChunk = 5000
+
 // Publish commits indicators: nil means that every one is on its topic.
 func (c carer) Publish(ctx context.Context, indicators []schemas.Indicator) error {
+	for part := range slices.Chunk(indicators, publishChunk) {
+		if err := c.publishPart(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c carer) publishPart(ctx context.Context, indicators []schemas.Indicator) error {
 	records := make([]topics.Record, 0, len(indicators))
 	for _, i := range indicators {
 		var err error
@@ -94,7 +101,11 @@ func (c carer) PublishAuthority(ctx context.Context, a schemas.Authority) error 
 	if err != nil {
 		return err
 	}
-	return c.producer.Produce(ctx, r)
+	if err := c.producer.Produce(ctx, r); err != nil {
+		return err
+	}
+	c.contacts.Put(a) // whoever sent it may rely on it at once
+	return nil
 }
 
 // Quarantine keeps refused rows, sealed.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // days are civil days in London, on machines without zone files too
 )
 
 func main() {

@@ -51,7 +51,7 @@ type system struct {
 	producer *topics.Producer
 	feeds    *feed.Feeds
 	door     *mllp.Server
-	web      *http.Server
+	webAddr  string
 	decide   *router.Stage
 	deliver  *router.Stage
 	writer   *index.Writer
@@ -112,7 +112,10 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (s *system, err erro
 		}
 		s.stop(s.writer.Close)
 		s.add("index", s.followIndicators)
-		matcher := matching.New(matching.Config{}, s.reader, s.openIndicator, s.contacts, s.horizon, time.Now)
+		matcher, err := matching.New(matching.Config{}, s.reader, s.openIndicator, s.contacts, s.horizon, time.Now)
+		if err != nil {
+			return nil, err
+		}
 		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Client: s.client, Logger: log}
 		s.decide = &router.Stage{Topic: schemas.TopicRegistration, Group: groupMatcher, Open: decide.Open, AnswerBehind: true,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
@@ -129,7 +132,8 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (s *system, err erro
 		if s.door, err = mllp.Listen(mllp.Config{Listen: c.MLLP.Listen}, s.feeds.Handle, s.feeds.Fault, log); err != nil {
 			return nil, err
 		}
-		s.add("mllp", s.door.Serve)
+		s.stop(s.door.Close)
+		s.add("mllp", s.door.Run)
 	}
 	if c.HTTP.Listen != "off" {
 		if err := s.openWeb(); err != nil {
@@ -137,6 +141,18 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (s *system, err erro
 		}
 	}
 	return s, nil
+}
+
+// stages are the stages that run here, by name.
+func (s *system) stages() map[string]*router.Stage {
+	out := map[string]*router.Stage{}
+	if s.decide != nil {
+		out["decide"] = s.decide
+	}
+	if s.deliver != nil {
+		out["deliver"] = s.deliver
+	}
+	return out
 }
 
 func (s *system) stop(f func() error) { s.stops = append(s.stops, f) }
@@ -195,8 +211,13 @@ func (s *system) openEmbedded(ctx context.Context) error {
 		s.stop(func() error { return os.RemoveAll(tmp) })
 		c.Keys.Dir = tmp
 	}
-	e, err := embedded.Start(ctx, embedded.Config{Dir: dir, KafkaListen: c.Kafka.Listen, RegistryListen: c.Registry.Listen, RedisListen: "127.0.0.1:0",
-		NoKafka: !c.embeddedKafka(), NoRegistry: c.Registry.URL != "", NoRedis: c.Redis.URL != "", Compatible: compatible, Log: s.log})
+	ec := embedded.Config{Dir: dir, KafkaListen: c.Kafka.Listen, RegistryListen: c.Registry.Listen, Compatible: compatible, Log: s.log}
+	for listen, elsewhere := range map[*string]bool{&ec.KafkaListen: !c.embeddedKafka(), &ec.RegistryListen: c.Registry.URL != "", &ec.RedisListen: c.Redis.URL != ""} {
+		if elsewhere {
+			*listen = embedded.Off
+		}
+	}
+	e, err := embedded.Start(ctx, ec)
 	if err != nil {
 		return fmt.Errorf("start embedded services: %w", err)
 	}
@@ -286,7 +307,11 @@ func (s *system) openWeb() error {
 	mux := http.NewServeMux()
 	s.health(mux)
 	if s.config.has(roleWeb) {
-		socialcare.New(socialcare.Config{ID: s.keys.ID}, carer{s}, s.log).Routes(mux)
+		door, err := socialcare.New(socialcare.Config{ID: s.keys.ID}, carer{s}, s.log)
+		if err != nil {
+			return err
+		}
+		door.Routes(mux)
 	}
 	return s.listenWeb(mux)
 }

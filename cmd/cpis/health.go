@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Limits of the HTTP side.
+const (
+	headerTime = 5 * time.Second
+	headerSize = 16 << 10
+	readyTime  = 2 * time.Second
+)
+
+// dependency is one thing that has to work before this process is of use.
+type dependency struct {
+	name  string
+	check func(ctx context.Context) error
+}
+
+// dependencies are those of the roles that run here.
+func (s *system) dependencies() []dependency {
+	out := []dependency{{"kafka", s.client.Ping}}
+	if s.embedded != nil {
+		out = append(out, dependency{"data folder", func(context.Context) error { return s.embedded.Health() }})
+	}
+	if s.reader != nil {
+		out = append(out, dependency{"index", func(ctx context.Context) error {
+			status, err := s.reader.Status(ctx)
+			if err == nil && !status.Complete {
+				err = fmt.Errorf("rebuilding: %d records taken in", status.Position)
+			}
+			return err
+		}}, dependency{"contacts", func(context.Context) error {
+			select {
+			case <-s.known:
+				return nil
+			default:
+				return errors.New("not read yet")
+			}
+		}})
+	}
+	return out
+}
+
+// health adds the pages that tell whether the process works.
+func (s *system) health(mux *http.ServeMux) {
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, buildVersion()) })
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), metrics{s})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+}
+
+// readyz answers 200 when every dependency works, 503 otherwise, with a line
+// for each.
+func (s *system) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	status, answer := http.StatusOK, map[string]string{}
+	for _, d := range s.dependencies() {
+		answer[d.name] = "ok"
+		if err := d.check(ctx); err != nil {
+			status, answer[d.name] = http.StatusServiceUnavailable, err.Error()
+		}
+	}
+	writeJSON(w, status, answer)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (s *system) listenWeb(handler http.Handler) error {
+	l, err := net.Listen("tcp", s.config.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for http: %w", err)
+	}
+	s.webAddr = l.Addr().String()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: headerSize}
+	s.add("http", func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() {
+			_ = within(stopTime/2, server.Shutdown)
+			_ = server.Close()
+		})
+		defer stop()
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// metrics renders the plain counters of the parts that run here. Labels come
+// from closed lists; no value of a message is ever one.
+type metrics struct{ *system }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("cpis_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector: which metrics there are depends on
+// the roles, so the collector is unchecked.
+func (metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (m metrics) Collect(out chan<- prometheus.Metric) {
+	counter := func(name, help string, v int64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(describe(name, help, names(labels)...), prometheus.CounterValue, float64(v), values(labels)...)
+	}
+	gauge := func(name, help string, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(describe(name, help, names(labels)...), prometheus.GaugeValue, v, values(labels)...)
+	}
+	p := m.producer.Stats()
+	counter("produced_records_total", "Records committed to Kafka.", p.Records)
+	counter("produced_batches_total", "Record batches committed to Kafka.", p.Batches)
+	counter("produce_retries_total", "Produce requests sent again.", p.Retries)
+	gauge("produce_buffered_bytes", "Bytes waiting to be committed.", float64(p.BufferedBytes))
+	if m.feeds != nil {
+		f := m.feeds.Stats()
+		counter("messages_total", "HL7 messages by what their sender was told.", f.Accepted, "answer", "accepted")
+		counter("messages_total", "HL7 messages by what their sender was told.", f.Refused, "answer", "refused")
+		counter("messages_total", "HL7 messages by what their sender was told.", f.Unanswered, "answer", "none")
+	}
+	for name, stage := range m.stages() {
+		st := stage.Stats()
+		counter("stage_finished_total", "Records a stage has finished.", st.Finished, "stage", name)
+		counter("stage_retries_total", "Times a record of a stage had to wait.", st.Retried, "stage", name)
+		counter("stage_dead_letters_total", "Records a stage has set aside.", st.Dead, "stage", name)
+		gauge("stage_pending_records", "Records a stage has read and not finished.", float64(st.Pending), "stage", name)
+	}
+	if m.reader != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), readyTime)
+		defer cancel()
+		complete, position := 0.0, -1.0
+		if status, err := m.reader.Status(ctx); err == nil {
+			position = float64(status.Position)
+			if status.Complete {
+				complete = 1
+			}
+		}
+		gauge("index_complete", "1 while the index is whole.", complete)
+		gauge("index_position", "Next offset of the indicator topic for the index; -1 where it cannot be read.", position)
+	}
+}
+
+func names(labels []string) []string {
+	var out []string
+	for i := 0; i < len(labels); i += 2 {
+		out = append(out, labels[i])
+	}
+	return out
+}
+
+func values(labels []string) []string {
+	var out []string
+	for i := 1; i < len(labels); i += 2 {
+		out = append(out, labels[i])
+	}
+	return out
+}

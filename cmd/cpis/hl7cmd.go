@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cpis/connectors/adt"
+	"cpis/connectors/hl7"
+	"cpis/connectors/mllp"
+)
+
+// maxInput bounds a file of messages given on the command line.
+const maxInput = 256 << 20
+
+func (s *shell) hl7() *cobra.Command {
+	root := &cobra.Command{Use: "hl7", Short: "Send HL7 v2 messages, or see what the broker reads in them"}
+	root.AddCommand(s.hl7Send(), s.hl7Explain(), &cobra.Command{
+		Use: "samples", Short: "List the sample messages", Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			for _, m := range adt.Samples() {
+				fmt.Fprintf(s.out, "sample:%-18s %s\n", m.Name, m.About)
+			}
+			return nil
+		},
+	})
+	return root
+}
+
+func (s *shell) hl7Send() *cobra.Command {
+	var to, logFile string
+	var wait time.Duration
+	c := &cobra.Command{
+		Use: "send FILE|-|sample:NAME", Args: usage(cobra.ExactArgs(1)),
+		Short: "Send messages over MLLP and print the answers",
+		Long: `Sends the messages of a file, one after the other, each after the answer to the
+one before. The file holds MLLP frames, or messages one after the other. Where
+no answer comes, the message is sent again on a new connection for as long as
+--retry says. --log writes the control id of every message that was answered
+AA, for "cpis ledger --acked".`,
+		Example: "  cpis hl7 send sample:child-on-plan\n  cpis hl7 send feed.hl7 --log acked.txt",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			messages, err := s.messages(args[0])
+			if err != nil {
+				return err
+			}
+			log := io.Discard
+			if logFile != "" {
+				f, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+				if err != nil {
+					return fmt.Errorf("open log: %w", err)
+				}
+				defer func() { _ = f.Close() }()
+				log = f
+			}
+			return s.send(cmd.Context(), to, messages, log, wait)
+		},
+	}
+	c.Flags().StringVar(&to, "to", "127.0.0.1:2575", "receiver, host:port")
+	c.Flags().StringVar(&logFile, "log", "", "append the control ids answered AA to this file")
+	c.Flags().DurationVar(&wait, "retry", 0, "how long to send again where no answer comes")
+	return c
+}
+
+// messages reads a file of frames or plain messages, standard input, or a
+// sample.
+func (s *shell) messages(name string) ([][]byte, error) {
+	if sample, ok := strings.CutPrefix(name, "sample:"); ok {
+		for _, m := range adt.Samples() {
+			if m.Name == sample {
+				return [][]byte{stamp(m.Message, time.Now())}, nil
+			}
+		}
+		return nil, exit{exitUsage, fmt.Errorf("no sample %q; `cpis hl7 samples` lists them", sample)}
+	}
+	in := s.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("read messages: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxInput))
+	if err != nil {
+		return nil, fmt.Errorf("read messages: %w", err)
+	}
+	return splitMessages(text), nil
+}
+
+// splitMessages finds the messages of a text: frames where there are frame
+// marks, else whatever begins with MSH at the start of a line.
+func splitMessages(text []byte) [][]byte {
+	var out [][]byte
+	if bytes.IndexByte(text, 0x0b) >= 0 {
+		for _, frame := range bytes.Split(text, []byte{0x0b}) {
+			if i := bytes.IndexByte(frame, 0x1c); i >= 0 {
+				out = append(out, frame[:i])
+			}
+		}
+		return out
+	}
+	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r")), []byte("\n"), []byte("\r"))
+	for i, part := range bytes.Split(text, []byte("\rMSH")) {
+		if i > 0 {
+			part = append([]byte("MSH"), part...)
+		}
+		if len(bytes.TrimSpace(part)) > 0 {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// stamp fills in MSH-7 and MSH-10 of a sample.
+func stamp(message string, now time.Time) []byte {
+	head, rest, _ := strings.Cut(message, "\r")
+	f := strings.Split(head, "|")
+	f[6], f[9] = now.Format("20060102150405-0700"), fmt.Sprintf("S%d", now.UnixNano())
+	return []byte(strings.Join(f, "|") + "\r" + rest)
+}
+
+func (s *shell) send(ctx context.Context, to string, messages [][]byte, log io.Writer, retry time.Duration) error {
+	counts := map[string]int{}
+	var conn *mllp.Client
+	defer func() {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}()
+	for i, m := range messages {
+		answer, err := deliver(ctx, &conn, to, m, retry)
+		if err != nil {
+			return exit{exitUnreachable, fmt.Errorf("message %d of %d: %w", i+1, len(messages), err)}
+		}
+		a, err := hl7.Parse(answer)
+		if err != nil {
+			return exit{exitFailed, fmt.Errorf("message %d: the answer is no HL7: %w", i+1, err)}
+		}
+		counts[a.Value("MSA-1")]++
+		if a.Value("MSA-1") == "AA" {
+			fmt.Fprintln(log, a.Value("MSA-2"))
+		}
+		if len(messages) == 1 {
+			fmt.Fprintf(s.out, "%s  control id %s\n%s\n", a.Value("MSA-1"), a.Value("MSA-2"), strings.ReplaceAll(strings.TrimSpace(string(answer)), "\r", "\n"))
+		}
+	}
+	if len(messages) != 1 {
+		fmt.Fprintf(s.out, "%d messages: %d AA, %d AE, %d AR\n", len(messages), counts["AA"], counts["AE"], counts["AR"])
+	}
+	if counts["AE"]+counts["AR"] > 0 {
+		return exit{exitRefused, errors.New("some messages were refused; `cpis dlq ls` says why")}
+	}
+	return nil
+}
+
+// deliver sends one message until it is answered or retry has passed.
+func deliver(ctx context.Context, conn **mllp.Client, to string, m []byte, retry time.Duration) ([]byte, error) {
+	until := time.Now().Add(retry)
+	for {
+		answer, err := exchange(ctx, conn, to, m)
+		if err == nil || !time.Now().Before(until) || ctx.Err() != nil {
+			return answer, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func exchange(ctx context.Context, conn **mllp.Client, to string, m []byte) ([]byte, error) {
+	if *conn == nil {
+		c, err := mllp.Dial(ctx, to, mllp.ClientConfig{})
+		if err != nil {
+			return nil, err
+		}
+		*conn = c
+	}
+	answer, err := (*conn).Send(ctx, m)
+	if err != nil {
+		*conn = nil
+	}
+	return answer, err
+}
+
+// resend puts one quarantined message through the door again.
+func resend(ctx context.Context, to string, m []byte) error {
+	var conn *mllp.Client
+	answer, err := exchange(ctx, &conn, to, m)
+	if err != nil {
+		return exit{exitUnreachable, err}
+	}
+	defer func() { _ = conn.Close() }()
+	a, err := hl7.Parse(answer)
+	if err != nil {
+		return err
+	}
+	if code := a.Value("MSA-1"); code != "AA" {
+		return exit{exitRefused, fmt.Errorf("the message is refused again with %s", code)}
+	}
+	return nil
+}
+
+func (s *shell) hl7Explain() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "explain FILE|-|sample:NAME", Args: usage(cobra.ExactArgs(1)),
+		Short: "Show what the broker reads in a message, persons masked",
+		RunE: func(_ *cobra.Command, args []string) error {
+			config, err := s.load()
+			if err != nil {
+				return err
+			}
+			messages, err := s.messages(args[0])
+			if err != nil {
+				return err
+			}
+			for _, m := range messages {
+				if err := s.explainMessage(config, m, asJSON); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (s *shell) explainMessage(config *Config, raw []byte, asJSON bool) error {
+	m, err := hl7.Parse(raw)
+	if err != nil {
+		return exit{exitRefused, err}
+	}
+	for _, p := range config.Feeds {
+		if !p.Matches(m) {
+			continue
+		}
+		findings := adt.Explain(m, p)
+		if asJSON {
+			return s.json(findings)
+		}
+		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "WHERE\tWHAT\tVALUE\tUSED FOR")
+		for _, f := range findings {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Location, f.Name, f.Value, f.UsedFor)
+		}
+		return w.Flush()
+	}
+	return exit{exitRefused, &hl7.Error{Code: "CPIS-H014", Location: "MSH-3", Reason: "no feed is configured for this sender"}}
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cpis/matching/index"
+	"cpis/schemas"
+)
+
+func (s *shell) index() *cobra.Command {
+	root := &cobra.Command{Use: "index", Short: "Look at the index of plans in Redis, or build it anew"}
+	var asJSON bool
+	status := &cobra.Command{
+		Use: "status", Short: "Say whether the index is whole and how new it is", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.withIndex(cmd.Context(), func(ctx context.Context, r *index.Reader) error {
+				m, err := r.Status(ctx)
+				if err != nil {
+					return exit{exitUnreachable, err}
+				}
+				if asJSON {
+					return s.json(m)
+				}
+				s.printStatus(m)
+				return nil
+			})
+		},
+	}
+	status.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	rebuild := &cobra.Command{
+		Use: "rebuild", Short: "Throw the index away and build it from the topics; until it is whole, answers are CHECK_FAILED", Args: usage(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.withIndex(cmd.Context(), s.rebuild)
+		},
+	}
+	root.AddCommand(status, rebuild)
+	return root
+}
+
+func (s *shell) printStatus(m index.Marker) {
+	state := "being built"
+	if m.Complete {
+		state = "whole"
+	}
+	fmt.Fprintf(s.out, "the index is %s: %d entries in %d buckets, build %s, position %d, proven %s ago\n",
+		state, m.Entries, m.Buckets, m.Generation, m.Position, time.Since(m.AsOf).Round(time.Millisecond))
+}
+
+// rebuild waits for the new index and shows how far it is.
+func (s *shell) rebuild(ctx context.Context, r *index.Reader) error {
+	before, _ := r.Status(ctx) // absent is fine: then there is nothing to throw away
+	if err := r.Forget(ctx); err != nil {
+		return exit{exitUnreachable, err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*toolTime)
+	defer cancel()
+	for {
+		m, err := r.Status(ctx)
+		if err == nil && m.Generation != before.Generation {
+			if m.Complete {
+				s.printStatus(m)
+				return nil
+			}
+			fmt.Fprintf(s.err, "building: %d records taken in\n", m.Position)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return exit{exitUnreachable, fmt.Errorf("no process builds the index: is a matcher running?")}
+		}
+	}
+}
+
+func (s *shell) withIndex(ctx context.Context, f func(context.Context, *index.Reader) error) error {
+	c, err := s.remote()
+	if err != nil {
+		return err
+	}
+	if c.Redis.URL == "" {
+		return exit{exitUnreachable, fmt.Errorf("the embedded Redis is inside the process that runs it; its /readyz and /metrics tell of the index, and a restart rebuilds it")}
+	}
+	keys, err := schemas.OpenKeyring(c.keyDir(), false)
+	if err != nil {
+		return err
+	}
+	r, err := index.OpenReader(index.Config{URL: c.Redis.URL}, keys)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	return f(ctx, r)
+}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cpis/router"
+	"cpis/router/topics"
+	"cpis/schemas"
+)
+
+// toolTime bounds what a command asks of a running system.
+const toolTime = 30 * time.Second
+
+func (s *shell) json(v any) error {
+	enc := json.NewEncoder(s.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// remote points the configuration of a command at a running system: the one
+// configured, or the embedded one on its usual addresses.
+func (s *shell) remote() (*Config, error) {
+	c, err := s.load()
+	if err != nil {
+		return nil, err
+	}
+	if c.embeddedKafka() {
+		c.Kafka.Brokers = []string{c.Kafka.Listen}
+	}
+	if c.Registry.URL == "" {
+		c.Registry.URL = "http://" + c.Registry.Listen
+	}
+	return c, nil
+}
+
+// tools is what operators' commands work with: the topics of a running system.
+type tools struct {
+	config   *Config
+	client   *topics.Client
+	codec    *schemas.Codec
+	keys     *schemas.Keyring
+	producer *topics.Producer
+	dead     *router.DeadLetters
+}
+
+// connect opens the topics of a running system. Nothing is created.
+func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
+	c, err := s.remote()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := topics.Open(ctx, topics.Config{Brokers: c.Kafka.Brokers, ClientID: "cpis-tool", RequestTimeout: 5 * time.Second})
+	if err != nil {
+		return nil, nil, err
+	}
+	closing := func() { _ = client.Close() }
+	unreachable := func(err error) (*tools, func(), error) { closing(); return nil, nil, exit{exitUnreachable, err} }
+	limited, cancel := context.WithTimeout(ctx, toolTime)
+	defer cancel()
+	if err := client.Ping(limited); err != nil {
+		return unreachable(fmt.Errorf("no Kafka at %s: is `cpis serve` running? %w", strings.Join(c.Kafka.Brokers, ","), err))
+	}
+	registry, err := schemas.NewRegistryClient(c.Registry.URL)
+	if err != nil {
+		return unreachable(err)
+	}
+	codec, err := schemas.NewCodec(limited, registry)
+	if err != nil {
+		return unreachable(err)
+	}
+	t := &tools{config: c, client: client, codec: codec}
+	if t.keys, err = schemas.OpenKeyring(c.keyDir(), false); err != nil {
+		closing()
+		return nil, nil, err
+	}
+	if t.producer, err = client.NewProducer(ctx); err != nil {
+		return unreachable(err)
+	}
+	t.dead = &router.DeadLetters{Publisher: &router.Publisher{Codec: codec, Log: t.producer, Now: time.Now}, Keys: t.keys, Client: client}
+	return t, func() { _ = within(stopTime/2, t.producer.Close); closing() }, nil
+}
+
+func (s *shell) topics() *cobra.Command {
+	root := &cobra.Command{Use: "topics", Short: "Compare the topics with the table, and bring them in line"}
+	var asJSON bool
+	for _, verb := range []string{"plan", "apply"} {
+		c := &cobra.Command{
+			Use: verb, Args: usage(cobra.NoArgs),
+			Short: map[string]string{"plan": "Show what differs; change nothing", "apply": "Create and change what differs"}[verb],
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				config, err := s.remote()
+				if err != nil {
+					return err
+				}
+				tc := topics.Config{Brokers: config.Kafka.Brokers, ClientID: "cpis-tool", Replication: config.Kafka.Replication, RequestTimeout: 5 * time.Second}
+				if config.Kafka.Brokers[0] == config.Kafka.Listen {
+					tc.EventPartitions = 1 // the embedded Kafka
+				}
+				client, err := topics.Open(cmd.Context(), tc)
+				if err != nil {
+					return err
+				}
+				defer func() { _ = client.Close() }()
+				do := client.Plan
+				if verb == "apply" {
+					do = client.Apply
+				}
+				changes, err := do(cmd.Context())
+				if asJSON {
+					err = errors.Join(err, s.json(changes))
+				} else {
+					s.changes(changes)
+				}
+				if errors.Is(err, topics.ErrManual) {
+					return exit{exitRefused, err}
+				}
+				return err
+			},
+		}
+		c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+		root.AddCommand(c)
+	}
+	return root
+}
+
+func (s *shell) changes(changes []topics.Change) {
+	if len(changes) == 0 {
+		fmt.Fprintln(s.out, "The topics are as the table has them.")
+		return
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TOPIC\tWHAT\tHAVE\tWANT")
+	for _, c := range changes {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Topic, c.What, c.Have, c.Want)
+	}
+	_ = w.Flush()
+}
+
+func (s *shell) ledger() *cobra.Command {
+	var asJSON bool
+	var since time.Duration
+	var acked string
+	c := &cobra.Command{
+		Use: "ledger", Args: usage(cobra.NoArgs),
+		Short: "Prove that nothing was lost: received = acknowledged = decided = delivered",
+		Long: `Makes up the account of every care setting and hour from the topics alone, and
+names what is missing. Exit code 1 when it does not balance. With --acked it
+also checks a sender's own list of the control ids that were acknowledged, one
+a line ("cpis hl7 send --log FILE" writes one).`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, done, err := s.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			ids, err := readLines(acked)
+			if err != nil {
+				return err
+			}
+			l := &router.Ledger{Client: t.client, Codec: t.codec, DeliverGroup: groupDelivery}
+			lines, err := l.Read(cmd.Context(), time.Now().Add(-since), ids)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = s.json(lines)
+			} else {
+				s.account(lines)
+			}
+			if err == nil && slices.ContainsFunc(lines, func(l router.Line) bool { return !l.Balanced() }) {
+				err = &schemas.Refusal{Code: "CPIS-D001", Location: "ledger", Reason: fmt.Sprintf("%d messages are not accounted for", missing(lines))}
+				return exit{exitFailed, err}
+			}
+			return err
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().DurationVar(&since, "since", 24*time.Hour, "how far back")
+	c.Flags().StringVar(&acked, "acked", "", "file of control ids the sender says were acknowledged")
+	return c
+}
+
+func missing(lines []router.Line) int {
+	n := 0
+	for _, l := range lines {
+		n += len(l.Missing)
+	}
+	return n
+}
+
+func (s *shell) account(lines []router.Line) {
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "HOUR\tFEED\tSETTING\tRECEIVED\tREFUSED\tACKNOWLEDGED\tNO CHECK\tDECIDED\tAUDITED\tDELIVERED\tSET ASIDE\tREPEATS\tMISSING\t")
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", l.Hour.Format("2006-01-02 15:00Z"), l.Feed, l.Setting,
+			l.Received, l.Refused, l.Acknowledged, l.NoCheck, l.Decided, l.Audited, l.Delivered, l.SetAside, l.Repeats, len(l.Missing))
+	}
+	_ = w.Flush()
+	for _, l := range lines {
+		for _, m := range l.Missing {
+			fmt.Fprintf(s.out, "missing  control id %q  %s  event %s\n", m.ControlID, m.What, m.EventID)
+		}
+	}
+}
+
+func readLines(file string) ([]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read list: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	var out []string
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if t := strings.TrimSpace(lines.Text()); t != "" {
+			out = append(out, t)
+		}
+	}
+	return out, lines.Err()
+}
+
+func (s *shell) dlq() *cobra.Command {
+	root := &cobra.Command{Use: "dlq", Short: "Look at what could not be processed, and put it back or discard it"}
+	var asJSON, all, dryRun bool
+	var reason string
+	list := &cobra.Command{Use: "ls", Short: "List dead letters", Args: usage(cobra.NoArgs), RunE: func(cmd *cobra.Command, _ []string) error {
+		return s.letters(cmd.Context(), func(_ *tools, letters []router.Letter) error {
+			if !all {
+				letters = slices.DeleteFunc(letters, func(l router.Letter) bool { return l.Closed != "" })
+			}
+			if asJSON {
+				return s.json(letters)
+			}
+			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ID\tTIME\tCODE\tORIGIN\tBYTES\tSTATE\tWHAT IT MEANS")
+			for _, l := range letters {
+				e, _ := schemas.Explain(string(l.Code))
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Time.Format(time.RFC3339), l.Code, l.Origin, l.Bytes, orText(l.Closed, "open"), e.Title)
+			}
+			return w.Flush()
+		})
+	}}
+	list.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	list.Flags().BoolVar(&all, "all", false, "closed ones too")
+	show := &cobra.Command{Use: "show ID", Short: "Show one dead letter, persons masked", Args: usage(cobra.ExactArgs(1)), RunE: func(cmd *cobra.Command, args []string) error {
+		return s.letter(cmd.Context(), args[0], func(t *tools, l router.Letter) error {
+			e, _ := schemas.Explain(string(l.Code))
+			fmt.Fprintf(s.out, "dead letter %d, %s\n  code     %s  %s\n  why      %s\n  fix      %s\n  origin   %s partition %d offset %d\n  bytes    %d\n  attempts %d\n  state    %s %s\n",
+				l.ID, l.Time.Format(time.RFC3339), l.Code, e.Title, e.Why, e.Fix, l.Origin, l.Partition, l.Offset, l.Bytes, l.Attempts, orText(l.Closed, "open"), l.Reason)
+			if l.Origin != router.QuarantineOrigin {
+				return nil
+			}
+			q, _, err := t.dead.Quarantined(cmd.Context(), l)
+			if err == nil {
+				fmt.Fprintf(s.out, "  came by  %s, feed %s, control id %q, at %s\n", q.Origin, q.Feed, q.ControlID, q.Location)
+			}
+			return err
+		})
+	}}
+	replay := &cobra.Command{Use: "replay ID", Short: "Put one back where it came from, byte for byte", Args: usage(cobra.ExactArgs(1)), RunE: func(cmd *cobra.Command, args []string) error {
+		return s.letter(cmd.Context(), args[0], func(t *tools, l router.Letter) error { return s.replay(cmd.Context(), t, l, dryRun) })
+	}}
+	replay.Flags().BoolVar(&dryRun, "dry-run", false, "say what would happen; change nothing")
+	discard := &cobra.Command{Use: "discard ID", Short: "Close one for good", Args: usage(cobra.ExactArgs(1)), RunE: func(cmd *cobra.Command, args []string) error {
+		if strings.TrimSpace(reason) == "" {
+			return exit{exitUsage, errors.New("say why with --reason")}
+		}
+		return s.letter(cmd.Context(), args[0], func(t *tools, l router.Letter) error {
+			return t.dead.Close(cmd.Context(), l, "discarded", reason)
+		})
+	}}
+	discard.Flags().StringVar(&reason, "reason", "", "why it is not needed; nobody's details")
+	root.AddCommand(list, show, replay, discard)
+	return root
+}
+
+func orText(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func (s *shell) letters(ctx context.Context, f func(*tools, []router.Letter) error) error {
+	t, done, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	letters, err := t.dead.List(ctx)
+	if err != nil {
+		return err
+	}
+	return f(t, letters)
+}
+
+func (s *shell) letter(ctx context.Context, id string, f func(*tools, router.Letter) error) error {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return exit{exitUsage, fmt.Errorf("%q is no dead letter id; `cpis dlq ls` lists them", id)}
+	}
+	return s.letters(ctx, func(t *tools, letters []router.Letter) error {
+		i := slices.IndexFunc(letters, func(l router.Letter) bool { return l.ID == n })
+		if i < 0 {
+			return exit{exitFailed, fmt.Errorf("no dead letter %d", n)}
+		}
+		return f(t, letters[i])
+	})
+}
+
+// replay puts a record back on its topic. A quarantined message goes through
+// the door again instead, so that its sender's profile as it is now applies.
+func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bool) error {
+	if l.Closed != "" {
+		return t.dead.Close(ctx, l, "", "")
+	}
+	if l.Origin == router.QuarantineOrigin {
+		q, raw, err := t.dead.Quarantined(ctx, l)
+		if err != nil {
+			return err
+		}
+		if q.Origin != router.OriginMLLP {
+			return exit{exitRefused, fmt.Errorf("a refused row is not replayed: the authority corrects it and sends it again")}
+		}
+		if dryRun {
+			fmt.Fprintf(s.out, "would send the message to %s again\n", t.config.MLLP.Listen)
+			return nil
+		}
+		if err := resend(ctx, t.config.MLLP.Listen, raw); err != nil {
+			return err
+		}
+		return t.dead.Close(ctx, l, "replayed", "")
+	}
+	r, err := l.Original()
+	if err != nil {
+		return exit{exitRefused, err}
+	}
+	if dryRun {
+		fmt.Fprintf(s.out, "would append %d bytes to %s\n", len(r.Value), r.Topic)
+		return nil
+	}
+	if err := t.producer.Produce(ctx, r); err != nil {
+		return err
+	}
+	return t.dead.Close(ctx, l, "replayed", "")
+}
