@@ -166,7 +166,7 @@ func (s *shell) logger(c LogConfig) *slog.Logger {
 	case c.Format == "json" || c.Format == "auto" && !terminal:
 		return slog.New(slog.NewJSONHandler(s.err, &slog.HandlerOptions{Level: level}))
 	default:
-		return slog.New(tint.NewHandler(s.err, &tint.Options{Level: level, NoColor: !terminal || lookup(s.env, "NO_COLOR") != ""}))
+		return slog.New(tint.NewTextHandler(s.err, &tint.Options{Level: level, NoColor: !terminal || lookup(s.env, "NO_COLOR") != ""}))
 	}
 }
 

@@ -312,7 +312,7 @@ func unknownKeys(file string, text []byte) error {
 }
 
 func unknownIn(file string, n *yamlnode.Node, t reflect.Type) []error {
-	for t.Kind() == reflect.Slice && n.Kind == yamlnode.SequenceNode {
+	if t.Kind() == reflect.Slice && n.Kind == yamlnode.SequenceNode {
 		var errs []error
 		for _, item := range n.Content {
 			errs = append(errs, unknownIn(file, item, t.Elem())...)
