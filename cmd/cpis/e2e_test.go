@@ -137,6 +137,18 @@ func (s *site) killAll() {
 	}
 }
 
+// awaitLive waits until a process answers at all.
+func (s *site) awaitLive(roles string) {
+	s.t.Helper()
+	eventually(s.t, 30*time.Second, roles+" to be alive", func() bool {
+		res, err := http.Get("http://" + s.web[roles] + "/livez")
+		if err != nil {
+			return false
+		}
+		return res.Body.Close() == nil
+	})
+}
+
 // ready waits until every process answers that it is.
 func (s *site) ready() {
 	s.t.Helper()

@@ -74,8 +74,8 @@ type task struct {
 //
 // It is one straight line on purpose. Whatever is opened registers its stop on
 // the next line; Close runs the stops last in, first out.
-func wire(ctx context.Context, c *Config, log *slog.Logger) (s *system, err error) {
-	s = &system{config: c, log: log, known: make(chan struct{})}
+func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err error) {
+	s := &system{config: c, log: log, known: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -211,12 +211,8 @@ func (s *system) openEmbedded(ctx context.Context) error {
 		s.stop(func() error { return os.RemoveAll(tmp) })
 		c.Keys.Dir = tmp
 	}
-	ec := embedded.Config{Dir: dir, KafkaListen: c.Kafka.Listen, RegistryListen: c.Registry.Listen, Compatible: compatible, Log: s.log}
-	for listen, elsewhere := range map[*string]bool{&ec.KafkaListen: !c.embeddedKafka(), &ec.RegistryListen: c.Registry.URL != "", &ec.RedisListen: c.Redis.URL != ""} {
-		if elsewhere {
-			*listen = embedded.Off
-		}
-	}
+	ec := embedded.Config{Dir: dir, KafkaListen: c.Kafka.Listen, RegistryListen: c.Registry.Listen, Compatible: compatible, Log: s.log,
+		NoKafka: !c.embeddedKafka(), NoRegistry: c.Registry.URL != "", NoRedis: c.Redis.URL != ""}
 	e, err := embedded.Start(ctx, ec)
 	if err != nil {
 		return fmt.Errorf("start embedded services: %w", err)

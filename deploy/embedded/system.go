@@ -26,7 +26,7 @@ type Config struct {
 	// Dir is the data directory, made with mode 0700 if missing. Empty keeps everything in memory only.
 	Dir string
 	// KafkaListen, RegistryListen and RedisListen are loopback addresses, host:port. Port 0 picks a free one.
-	// Empty is "127.0.0.1:0". Off leaves the service out: a real one takes its place.
+	// Empty is "127.0.0.1:0".
 	KafkaListen, RegistryListen, RedisListen string
 	// NoKafka, NoRegistry and NoRedis leave a service out, because a real one is used in its place.
 	NoKafka, NoRegistry, NoRedis bool
@@ -41,9 +41,6 @@ type Config struct {
 	// MaintainEvery is the time between two runs of retention. 0 is DefaultMaintainEvery.
 	MaintainEvery time.Duration
 }
-
-// Off in place of an address leaves a service out.
-const Off = "off"
 
 // withDefaults fills the fields left empty.
 func (c Config) withDefaults() Config {
@@ -91,9 +88,6 @@ type stop struct {
 func Start(ctx context.Context, cfg Config) (_ *System, err error) {
 	cfg = cfg.withDefaults()
 	for _, addr := range []string{cfg.KafkaListen, cfg.RegistryListen, cfg.RedisListen} {
-		if addr == Off {
-			continue
-		}
 		if err := requireLoopback(addr); err != nil {
 			return nil, err
 		}
