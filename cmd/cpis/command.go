@@ -69,6 +69,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &e):
 		return e.code
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
 	case errors.As(err, &refusal) && strings.HasPrefix(string(refusal.Code), "CPIS-C"):
 		return exitUsage
 	case errors.As(err, &refusal):

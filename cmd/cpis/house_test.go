@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"cpis/schemas"
+)
+
+func TestExampleConfigurationIsFine(t *testing.T) {
+	c, err := loadConfig(filepath.Join("..", "..", "deploy", "config", "site.yaml"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Feeds) != 2 || c.Feeds[0].Reply.Mode != "full" || c.Matching.StartupGrace.Seconds() != 10 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestConfigurationMistakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		text, env string
+		code      schemas.Code
+		says      string
+	}{
+		"unknown key":          {"mllp:\n  lisen: 127.0.0.1:1\n", "", "CPIS-C001", `:2: no key "lisen" here; nearest is "listen"`},
+		"unknown key in feed":  {"feeds:\n  - nane: x\n", "", "CPIS-C001", `nearest is "name"`},
+		"unknown variable":     {"", "CPIS_MLLP_LISTN=1", "CPIS-C001", "CPIS_MLLP_LISTEN"},
+		"open to the network":  {"mllp: {listen: \"0.0.0.0:2575\"}\n", "", "CPIS-C003", "mllp.listen"},
+		"role":                 {"roles: [intak]\n", "", "CPIS-C002", "intak"},
+		"log level":            {"log: {level: loud}\n", "", "CPIS-C002", "loud"},
+		"duration":             {"matching: {late_after: soon}\n", "", "CPIS-C002", ""},
+		"cluster without feed": {"kafka: {brokers: [\"k:1\"]}\n", "", "CPIS-C002", "feeds"},
+		"setting":              {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: PUB}\n", "", "CPIS-C002", "PUB"},
+		"feed twice":           {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY}\n  - {name: a, application: A, facility: C, ods: RXX, setting: MATERNITY}\n", "", "CPIS-C002", "twice"},
+		"no YAML":              {"a: [", "", "CPIS-C002", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "site.yaml")
+			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := loadConfig(file, []string{c.env}, nil)
+			var refusal *schemas.Refusal
+			if !errors.As(err, &refusal) || refusal.Code != c.code || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v", err)
+			}
+			var out, complaint bytes.Buffer
+			if code := run(context.Background(), []string{"config", "check", file}, strings.NewReader(""), &out, &complaint, []string{c.env}); code != exitUsage || !strings.Contains(complaint.String(), string(c.code)) {
+				t.Errorf("config check: exit %d, %s", code, complaint.String())
+			}
+		})
+	}
+}
+
+func TestSourcesInOrder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "site.yaml")
+	if err := os.WriteFile(file, []byte("http: {listen: \"127.0.0.1:1\"}\nmllp: {listen: \"127.0.0.1:1\"}\ndata: from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := loadConfig(file, []string{"CPIS_HTTP_LISTEN=127.0.0.1:2", "CPIS_MLLP_LISTEN=127.0.0.1:2"}, map[string]any{"http.listen": "127.0.0.1:3"})
+	if err != nil || c.HTTP.Listen != "127.0.0.1:3" || c.MLLP.Listen != "127.0.0.1:2" || c.Data != "from-file" || c.Kafka.Listen != "127.0.0.1:9092" {
+		t.Errorf("%+v %v", c, err)
+	}
+}
+
+func TestCommandsExplainThemselves(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"version", "--json"}, exitFine, `"version"`}, {[]string{"explain", "H010"}, exitFine, "names no person"},
+		{[]string{"explain", "nonsense"}, exitUsage, "no code"}, {[]string{"nonsense"}, exitUsage, "unknown command"},
+		{[]string{"serve", "--nonsense"}, exitUsage, "unknown flag"}, {[]string{"hl7", "explain", "sample:child-on-plan"}, exitFine, "[10 digits, check digit right]"},
+		{[]string{"hl7", "explain", "sample:nobody"}, exitUsage, "no sample"}, {[]string{"tail", "outcom"}, exitUsage, "nearest is cpis.outcome.v1"},
+		{[]string{"ledger", "--kafka-brokers", "127.0.0.1:1"}, exitUsage, "feeds"}, {[]string{"la", "upload", "x"}, exitUsage, "--authority"},
+	} {
+		var out, complaint bytes.Buffer
+		code := run(context.Background(), c.args, strings.NewReader(""), &out, &complaint, nil)
+		if code != c.code || !strings.Contains(out.String()+complaint.String(), c.says) {
+			t.Errorf("%v: exit %d\n%s%s", c.args, code, out.String(), complaint.String())
+		}
+	}
+}
+
+// TestImportsPointDown holds the rooms to the layout: a new edge is a decision.
+func TestImportsPointDown(t *testing.T) {
+	allowed := map[string][]string{
+		"schemas": nil, "connectors": {"schemas"}, "connectors/hl7": nil, "connectors/mllp": {"connectors", "connectors/hl7"},
+		"connectors/adt": {"connectors/hl7", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/mllp", "schemas"},
+		"connectors/socialcare": {"schemas"}, "router/topics": {"schemas"}, "router": {"connectors", "router/topics", "schemas"},
+		"matching/index": {"schemas"}, "matching": {"matching/index", "schemas"}, "deploy/embedded": nil,
+	}
+	owners := map[string]string{"github.com/segmentio/kafka-go": "router/topics", "github.com/linkedin/goavro": "schemas", "github.com/redis/go-redis": "matching/index", "github.com/cenkalti/backoff": "router"}
+	root := filepath.Join("..", "..")
+	seen := 0
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		room, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		seen++
+		for _, i := range f.Imports {
+			name := strings.Trim(i.Path.Value, `"`)
+			if inner, ok := strings.CutPrefix(name, "cpis/"); ok && room != "cmd/cpis" && !slices.Contains(allowed[room], inner) {
+				t.Errorf("%s imports %s", path, inner)
+			}
+			for library, owner := range owners {
+				if strings.HasPrefix(name, library) && room != owner {
+					t.Errorf("%s imports %s, which belongs to %s", path, name, owner)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || seen < 50 {
+		t.Errorf("read %d files, %v", seen, err)
+	}
+}
