@@ -97,8 +97,11 @@ func (s *shell) printReport(r report) {
 	fmt.Fprintf(w, "accepted\t%d\t%.0f/s\n", r.Accepted, r.AcceptedPS)
 	fmt.Fprintf(w, "outcomes\t%d\t%.0f/s\n", r.Outcomes, r.OutcomesPS)
 	fmt.Fprintln(w, "\tp50\tp99\tp99.9\tmax")
-	for name, t := range map[string]times{"to acknowledgement, ms": r.AckMS, "to outcome, ms": r.OutcomeMS} {
-		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\n", name, t.P50, t.P99, t.P999, t.Max)
+	for _, row := range []struct {
+		name string
+		t    times
+	}{{"to acknowledgement, ms", r.AckMS}, {"to outcome, ms", r.OutcomeMS}} {
+		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t%.2f\n", row.name, row.t.P50, row.t.P99, row.t.P999, row.t.Max)
 	}
 	fmt.Fprintf(w, "server\t%.1f CPU s\t%.0f MB\tidle %.0f MB\n", r.ServerCPU, r.ServerRSS, r.IdleRSS)
 	_ = w.Flush()
