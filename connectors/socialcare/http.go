@@ -87,6 +87,7 @@ func (s *Service) contacts(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), uploadTime)
 	defer cancel()
+	defer s.exclusively(code)()
 	held, _ := s.store.Authority(code)
 	a := schemas.Authority{Code: code, Name: c.Name, OfficePhone: c.OfficePhone, OfficeHours: c.OfficeHours, EmergencyPhone: c.EmergencyPhone,
 		UpdatedAt: s.config.Now(), LastLoadAt: held.LastLoadAt, Version: held.Version + 1}

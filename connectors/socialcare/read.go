@@ -1,13 +1,13 @@
 package socialcare
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,55 +15,76 @@ import (
 	"cpis/schemas"
 )
 
-// readCSV reads a file with a header line. A byte-order mark, any line ends,
-// blank rows at the end and Latin-1 text are taken as they come. Its errors
-// are *schemas.Refusal: the file as a whole cannot be used.
+// readCSV reads a file with a header line, line by line: no column needs a line
+// break, and a quote that is never closed must not swallow the rows after it. A
+// byte-order mark, any line ends, blank rows and Latin-1 lines are taken as they
+// come. Its errors are *schemas.Refusal: the file as a whole cannot be used.
 func readCSV(text []byte) ([]Row, error) {
-	text = clean(text)
-	r := csv.NewReader(bytes.NewReader(text))
-	r.FieldsPerRecord = -1
-	header, err := r.Read()
-	if err != nil {
-		return nil, &schemas.Refusal{Code: "CPIS-L020", Location: "line 1", Reason: "no header"}
-	}
-	for i := range header {
-		header[i] = strings.ToLower(strings.TrimSpace(header[i]))
-	}
-	if err := checkHeader(header); err != nil {
-		return nil, err
-	}
+	var header []string
 	var rows []Row
-	for {
-		start := r.InputOffset()
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return rows, nil
+	for n, line := range lines(text) {
+		line = decode(line)
+		if len(bytes.Trim(line, " \t,;\"")) == 0 {
+			continue
+		}
+		record, err := fieldsOf(line)
+		if header == nil {
+			if err != nil {
+				return nil, &schemas.Refusal{Code: "CPIS-L020", Location: fmt.Sprintf("line %d", n), Reason: "no header"}
+			}
+			for _, name := range record {
+				header = append(header, strings.ToLower(name))
+			}
+			if err := checkHeader(header); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if len(rows) == MaxRows {
 			return nil, tooMany()
 		}
-		row := Row{Raw: bytes.TrimRight(text[start:r.InputOffset()], "\r\n"), Fields: map[string]string{}}
-		if err != nil {
-			var bad *csv.ParseError
-			if !errors.As(err, &bad) {
-				return nil, &schemas.Refusal{Code: "CPIS-L020", Location: "file", Reason: "cannot be read"}
-			}
-			row.Line, row.Unread = bad.StartLine, "the quotes of the line do not match"
-			rows = append(rows, row)
-			continue
-		}
-		row.Line, _ = r.FieldPos(0)
-		if !slices.ContainsFunc(record, func(f string) bool { return strings.TrimSpace(f) != "" }) {
-			continue
-		}
-		if len(record) != len(header) {
+		row := Row{Line: n, Raw: line, Fields: map[string]string{}}
+		switch {
+		case len(line) > maxLine:
+			row.Raw, row.Unread = line[:maxLine], fmt.Sprintf("longer than %d bytes", maxLine)
+		case err != nil:
+			row.Unread = "the quotes of the line do not match"
+		case len(record) != len(header):
 			row.Unread = fmt.Sprintf("%d fields, the header has %d", len(record), len(header))
-		}
-		for i := range min(len(record), len(header)) {
-			row.Fields[header[i]] = strings.TrimSpace(record[i])
+		default:
+			for i, name := range header {
+				row.Fields[name] = record[i]
+			}
 		}
 		rows = append(rows, row)
 	}
+	if header == nil {
+		return nil, &schemas.Refusal{Code: "CPIS-L020", Location: "line 1", Reason: "no header"}
+	}
+	return rows, nil
+}
+
+// lines numbers the lines of a file from 1.
+func lines(text []byte) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+		for n := 1; len(text) > 0; n++ {
+			line, rest, _ := bytes.Cut(text, []byte("\n"))
+			if !yield(n, bytes.TrimSuffix(line, []byte("\r"))) {
+				return
+			}
+			text = rest
+		}
+	}
+}
+
+func fieldsOf(line []byte) ([]string, error) {
+	r := csv.NewReader(bytes.NewReader(line))
+	record, err := r.Read()
+	for i := range record {
+		record[i] = strings.TrimSpace(record[i])
+	}
+	return record, err
 }
 
 func tooMany() error {
@@ -87,14 +108,14 @@ func checkHeader(header []string) error {
 	return nil
 }
 
-// clean drops a byte-order mark and reads text that is not UTF-8 as Latin-1.
-func clean(text []byte) []byte {
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
-	if utf8.Valid(text) {
-		return text
+// decode reads a line that is not UTF-8 as Latin-1. It decides line by line, so
+// that one odd line does not spoil the names on the others.
+func decode(line []byte) []byte {
+	if utf8.Valid(line) {
+		return line
 	}
 	var out bytes.Buffer
-	for _, b := range text {
+	for _, b := range line {
 		out.WriteRune(rune(b))
 	}
 	return out.Bytes()
@@ -102,24 +123,25 @@ func clean(text []byte) []byte {
 
 // readJSONL reads one object a line.
 func readJSONL(text []byte) ([]Row, error) {
-	lines := bufio.NewScanner(bytes.NewReader(clean(text)))
-	lines.Buffer(make([]byte, 0, 4096), maxLine)
 	var rows []Row
-	for n := 1; lines.Scan(); n++ {
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+	for n, line := range lines(text) {
+		line = decode(line)
+		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		if len(rows) == MaxRows {
 			return nil, tooMany()
 		}
-		row := Row{Line: n, Raw: bytes.Clone(lines.Bytes()), Fields: map[string]string{}}
-		if err := row.parse(); err != nil {
+		row := Row{Line: n, Raw: line, Fields: map[string]string{}}
+		if len(line) > maxLine {
+			row.Raw, row.Unread = line[:maxLine], fmt.Sprintf("longer than %d bytes", maxLine)
+		} else if err := row.parse(); err != nil {
 			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	if err := lines.Err(); err != nil {
-		return nil, &schemas.Refusal{Code: "CPIS-L020", Location: "file", Reason: fmt.Sprintf("a line is longer than %d bytes", maxLine)}
+	if len(rows) == 0 {
+		return nil, &schemas.Refusal{Code: "CPIS-L020", Location: "file", Reason: "it holds no record"}
 	}
 	return rows, nil
 }
@@ -130,7 +152,8 @@ func (r *Row) parse() error {
 	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(r.Raw))
 	d.UseNumber()
-	if err := d.Decode(&object); err != nil || d.More() {
+	err := d.Decode(&object)
+	if _, after := d.Token(); err != nil || !errors.Is(after, io.EOF) {
 		r.Unread = "not one JSON object"
 		return nil
 	}
@@ -138,19 +161,26 @@ func (r *Row) parse() error {
 		if name != "authority" && name != "withdrawn" && !slices.Contains(Columns(), name) {
 			return &schemas.Refusal{Code: "CPIS-L021", Location: fmt.Sprintf("line %d", r.Line), Reason: "a field that is not taken"}
 		}
-		withdrawn, isBool := value.(bool)
 		switch v := value.(type) {
+		case nil:
 		case string:
 			r.Fields[name] = strings.TrimSpace(v)
 		case json.Number:
 			r.Fields[name] = v.String()
+		case bool:
+			if name != "withdrawn" {
+				r.Unread = wrongKind
+			}
+			r.Withdrawn = v
+			continue
+		default:
+			r.Unread = wrongKind
 		}
-		switch {
-		case name == "withdrawn" && isBool:
-			r.Withdrawn = withdrawn
-		case name == "withdrawn", isBool:
-			r.Unread = "withdrawn is true or false; every other field is text or a number"
+		if name == "withdrawn" {
+			r.Unread = wrongKind
 		}
 	}
 	return nil
 }
+
+const wrongKind = "withdrawn is true or false; every other field is text or a number"

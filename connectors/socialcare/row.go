@@ -10,6 +10,10 @@
 package socialcare
 
 import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +42,13 @@ type Row struct {
 	Raw       []byte // as received
 	Unread    string // why the line could not be read at all, empty otherwise
 }
+
+// A row is about a person: it prints as its line number alone.
+func (r Row) String() string               { return fmt.Sprintf("row %d", r.Line) }
+func (r Row) GoString() string             { return r.String() }
+func (r Row) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, r.String()) }
+func (r Row) MarshalJSON() ([]byte, error) { return json.Marshal(r.String()) }
+func (r Row) LogValue() slog.Value         { return slog.StringValue(r.String()) }
 
 // Verdict is what became of a row. It holds nobody's details.
 type Verdict struct {
@@ -89,7 +100,7 @@ func refuse(it *item, detail schemas.Code, field, reason string) {
 // judge applies every rule that needs nothing but the row itself. today is the
 // civil date in London.
 func judge(row Row, authority schemas.AuthorityCode, today schemas.Date) item {
-	it := item{row: row, verdict: Verdict{Row: row.Line, RecordID: row.Fields["record_id"]}}
+	it := item{row: row, verdict: Verdict{Row: row.Line, RecordID: recordID(row.Fields["record_id"])}}
 	if row.Unread != "" {
 		refuse(&it, "CPIS-L001", "", row.Unread)
 		return it
@@ -97,7 +108,6 @@ func judge(row Row, authority schemas.AuthorityCode, today schemas.Date) item {
 	for _, name := range Columns() {
 		if len([]rune(row.Fields[name])) > maxField {
 			refuse(&it, "CPIS-L002", name, "longer than "+strconv.Itoa(maxField)+" characters")
-			it.verdict.RecordID = ""
 			return it
 		}
 	}
@@ -111,6 +121,10 @@ func judge(row Row, authority schemas.AuthorityCode, today schemas.Date) item {
 			return it
 		}
 	}
+	if it.verdict.RecordID == "" {
+		refuse(&it, "CPIS-L002", "record_id", "want up to 64 letters, digits and . _ - /, and no NHS number")
+		return it
+	}
 	if !it.person(today) || row.Withdrawn {
 		it.planType()
 		it.version()
@@ -122,6 +136,19 @@ func judge(row Row, authority schemas.AuthorityCode, today schemas.Date) item {
 		it.dates(today)
 	}
 	return it
+}
+
+// recordID is the authority's own id where it is safe to show: a verdict goes
+// to screens and logs, so it must hold neither a name nor an NHS number nor a
+// sign that a terminal acts on.
+func recordID(id string) string {
+	if len(id) > 64 || strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/") != "" {
+		return ""
+	}
+	if _, err := schemas.ParseNHSNumber(id); err == nil {
+		return ""
+	}
+	return id
 }
 
 // person reads who the record is about; false where it cannot go on.

@@ -2,10 +2,12 @@ package socialcare
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"cpis/schemas"
@@ -35,6 +37,12 @@ type RefusedRow struct {
 	Raw      []byte
 }
 
+// A refused row prints as where it stood alone.
+func (r RefusedRow) String() string               { return fmt.Sprintf("row %d: %s", r.Row, r.Code) }
+func (r RefusedRow) GoString() string             { return r.String() }
+func (r RefusedRow) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, r.String()) }
+func (r RefusedRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.String()) }
+
 // Result is the answer to a file.
 type Result struct {
 	FileCode  string    `json:"file_code"` // CPF01 to CPF06 of the national service
@@ -60,6 +68,9 @@ type Service struct {
 	store  Store
 	log    *slog.Logger
 	place  *time.Location
+
+	mu      sync.Mutex
+	writing map[schemas.AuthorityCode]*sync.Mutex // one file of an authority at a time; guarded by mu
 }
 
 // New makes the door.
@@ -71,7 +82,7 @@ func New(c Config, store Store, log *slog.Logger) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open social care door: %w", err)
 	}
-	return &Service{c, store, log, place}, nil
+	return &Service{config: c, store: store, log: log, place: place, writing: map[schemas.AuthorityCode]*sync.Mutex{}}, nil
 }
 
 // Formats of a file.
@@ -87,8 +98,8 @@ var errLater = errors.New("cannot be taken just now, send it again")
 // before it answers. A *schemas.Refusal means that the file as a whole cannot
 // be used; another error that it must be sent again.
 func (s *Service) Take(ctx context.Context, authority schemas.AuthorityCode, format string, body io.Reader) (Result, error) {
-	owner, ok := s.store.Authority(authority)
-	if !ok {
+	defer s.exclusively(authority)()
+	if _, ok := s.store.Authority(authority); !ok {
 		return Result{}, &schemas.Refusal{Code: "CPIS-L022", Location: "authority", Reason: "its contacts are not loaded"}
 	}
 	text, err := io.ReadAll(io.LimitReader(body, MaxFile+1))
@@ -115,13 +126,30 @@ func (s *Service) Take(ctx context.Context, authority schemas.AuthorityCode, for
 	if err := s.commit(ctx, authority, items); err != nil {
 		return Result{}, err
 	}
-	owner.LastLoadAt = now
-	if err := s.store.PublishAuthority(ctx, owner); err != nil {
-		return Result{}, fmt.Errorf("%w: %w", errLater, err)
-	}
 	result := summarise(items, upload)
+	if result.Accepted+result.Unchanged > 0 { // a file of which nothing was good is no good load
+		owner, _ := s.store.Authority(authority)
+		owner.LastLoadAt = now
+		if err := s.store.PublishAuthority(ctx, owner); err != nil {
+			return Result{}, fmt.Errorf("%w: %w", errLater, err)
+		}
+	}
 	s.log.Info("file taken", "authority", string(authority), "upload", upload, "received", result.Received, "accepted", result.Accepted, "refused", result.Refused)
 	return result, nil
+}
+
+// exclusively waits for the authority's turn: two files at once could both
+// find an older version held, and write over each other.
+func (s *Service) exclusively(authority schemas.AuthorityCode) (done func()) {
+	s.mu.Lock()
+	turn := s.writing[authority]
+	if turn == nil {
+		turn = &sync.Mutex{}
+		s.writing[authority] = turn
+	}
+	s.mu.Unlock()
+	turn.Lock()
+	return turn.Unlock
 }
 
 // compare says of every good row what it changes.
@@ -150,13 +178,13 @@ func (s *Service) compare(ctx context.Context, items []item, upload string, now 
 		version, known := held[string(it.indicator.Key())]
 		it.verdict = Verdict{Row: it.row.Line, RecordID: it.row.Fields["record_id"], Code: codeTaken, Outcome: outcomeNew}
 		switch {
-		case it.row.Withdrawn:
-			it.verdict.Outcome = outcomeWithdrawn
-		case known && it.indicator.Version == version:
-			it.verdict.Outcome = outcomeUnchanged
 		case known && it.indicator.Version < version:
-			refuse(it, "CPIS-L023", "version", "a later version is held")
-			it.verdict.Outcome = outcomeSuperseded
+			e, _ := schemas.Explain("CPIS-L023")
+			it.verdict.Outcome, it.verdict.Detail, it.verdict.Field, it.verdict.Fix = outcomeSuperseded, e.Code, "version", e.Fix
+		case it.row.Withdrawn && known:
+			it.verdict.Outcome = outcomeWithdrawn
+		case it.row.Withdrawn, known && it.indicator.Version == version:
+			it.verdict.Outcome = outcomeUnchanged
 		case known:
 			it.verdict.Outcome = outcomeChanged
 		}
@@ -174,7 +202,7 @@ func (s *Service) commit(ctx context.Context, authority schemas.AuthorityCode, i
 			refused = append(refused, RefusedRow{it.row.Line, it.verdict.Detail, it.verdict.Field, it.row.Raw})
 		case it.verdict.Outcome == outcomeWithdrawn:
 			withdraw = append(withdraw, it.indicator)
-		case it.verdict.Outcome != outcomeUnchanged:
+		case it.verdict.Outcome != outcomeUnchanged && it.verdict.Outcome != outcomeSuperseded:
 			publish = append(publish, it.indicator)
 		}
 	}
@@ -201,7 +229,7 @@ func summarise(items []item, upload string) Result {
 		switch {
 		case it.refused:
 			r.Refused++
-		case it.verdict.Outcome == outcomeUnchanged:
+		case it.verdict.Outcome == outcomeUnchanged, it.verdict.Outcome == outcomeSuperseded:
 			r.Unchanged++
 		default:
 			r.Accepted++

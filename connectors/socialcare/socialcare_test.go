@@ -3,6 +3,7 @@ package socialcare
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -174,7 +175,7 @@ func TestFilesThatAreNotTaken(t *testing.T) {
 		"column twice":          {CSV, strings.Replace(header, "sex", "version", 1) + good, "CPIS-L020"},
 		"category of abuse":     {CSV, strings.TrimSpace(header) + ",category_of_abuse\n" + strings.TrimSpace(good) + ",NEG\n", "CPIS-L021"},
 		"an address in JSON":    {JSONL, `{"record_id":"A1","address":"1 Road"}`, "CPIS-L021"},
-		"a line without an end": {JSONL, `{"record_id":"` + strings.Repeat("x", maxLine) + `"}`, "CPIS-L020"},
+		"an empty list":         {JSONL, "\n", "CPIS-L020"},
 		"larger than it may be": {CSV, header + strings.Repeat("x", MaxFile), "CPIS-L020"},
 	} {
 		s := newStore(t)
@@ -209,6 +210,50 @@ func TestHabitsOfSpreadsheetsAreTaken(t *testing.T) {
 	}
 }
 
+// TestOneBadLineHarmsNoOther puts bad lines between good ones.
+func TestOneBadLineHarmsNoOther(t *testing.T) {
+	other := "B2,9990000026,Other,Ben,2018-01-01,M,LAC,2026-01-01,,,1\n"
+	for name, bad := range map[string]string{"an open quote": `A9,"9990000034,X` + "\n", "a long line": strings.Repeat("x", maxLine+1) + "\n", "Latin-1": "A9,Zo\xeb\n"} {
+		s := newStore(t)
+		named := strings.Replace(good, "Ada", "Siân", 1)
+		r, err := take(t, s, CSV, header+named+bad+other)
+		if err != nil || r.Accepted != 2 || r.Refused != 1 || len(s.quarantined) != 1 || len(s.quarantined[0].Raw) > maxLine || s.published[0].Person.GivenNames != "Siân" {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+	json := `{"record_id":"A1","nhs_number":"9990000018","family_name":"X","date_of_birth":"2019-08-07","plan_type":"CPP","plan_start":"2026-01-01","version":1`
+	for name, bad := range map[string]string{"a list": json + `,"plan_end":["2026-02-01"]}`, "an object": json + `,"sex":{}}`, "two objects": json + `} {}`, "text after": json + `} ]`,
+		"withdrawn in words": json + `,"withdrawn":"yes"}`, "a long line": json + `,"given_names":"` + strings.Repeat("x", maxLine) + `"}`} {
+		s := newStore(t)
+		r, err := take(t, s, JSONL, bad+"\n"+strings.Replace(json, "9990000018", "9990000026", 1)+`,"plan_end":null}`)
+		if err != nil || r.Accepted != 1 || r.Refused != 1 || r.Verdicts[0].Detail != "CPIS-L001" {
+			t.Errorf("%s: %+v %v", name, r, err)
+		}
+	}
+}
+
+func TestVerdictsShowNobody(t *testing.T) {
+	for _, id := range []string{"9990000018", "Canary, Ada", "\x1b]0;x\a", strings.Repeat("x", 65)} {
+		r, err := take(t, newStore(t), CSV, header+strings.Replace(good, "A1", `"`+id+`"`, 1))
+		if err != nil || r.Verdicts[0].RecordID != "" || r.Verdicts[0].Field != "record_id" {
+			t.Errorf("%q: %+v %v", id, r.Verdicts, err)
+		}
+	}
+	for _, v := range []any{Row{Line: 1, Fields: map[string]string{"a": "CANARY"}, Raw: []byte("CANARY")}, RefusedRow{Raw: []byte("CANARY")}} {
+		text, err := json.Marshal(v)
+		if shown := fmt.Sprintf("%v %+v %#v %s %x", v, v, v, text, v); err != nil || strings.Contains(shown, "CANARY") || strings.Contains(shown, "43414e") {
+			t.Errorf("%T shows what it holds: %s", v, shown)
+		}
+	}
+}
+
+func TestAFileOfWhichNothingIsGoodIsNoLoad(t *testing.T) {
+	s := newStore(t)
+	if _, err := take(t, s, CSV, header+strings.Replace(good, "9990000018", "1", 1)); err != nil || !s.authorities["E06A"].LastLoadAt.IsZero() {
+		t.Errorf("%v %v", s.authorities["E06A"].LastLoadAt, err)
+	}
+}
+
 func TestVersionsDecideWhatIsNewer(t *testing.T) {
 	s := newStore(t)
 	outcome := func(row string) string {
@@ -230,6 +275,14 @@ func TestVersionsDecideWhatIsNewer(t *testing.T) {
 	r, err := take(t, s, CSV, header+at("4")+at("6")+at("5"))
 	if err != nil || r.Accepted != 1 || s.held[string(s.published[len(s.published)-1].Key())] != 6 || r.Verdicts[0].Detail != "CPIS-L019" {
 		t.Errorf("%+v %v", r, err)
+	}
+	r, err = take(t, s, JSONL, `{"record_id":"A1","nhs_number":"9990000018","plan_type":"CPP","version":5,"withdrawn":true}`)
+	if err != nil || r.Verdicts[0].Outcome != "superseded" || len(s.withdrawn) != 0 {
+		t.Errorf("an old withdrawal: %+v %v", r, err)
+	}
+	r, err = take(t, s, JSONL, `{"record_id":"A1","nhs_number":"9990000018","plan_type":"LAC","version":5,"withdrawn":true}`)
+	if err != nil || r.Verdicts[0].Outcome != "unchanged" || len(s.withdrawn) != 0 {
+		t.Errorf("withdrawing what is not held: %+v %v", r, err)
 	}
 	r, err = take(t, s, JSONL, `{"record_id":"A1","nhs_number":"9990000018","plan_type":"CPP","version":7,"withdrawn":true}`)
 	if err != nil || r.Verdicts[0].Outcome != "withdrawn" || len(s.withdrawn) != 1 || len(s.held) != 0 {
@@ -329,7 +382,7 @@ func BenchmarkTake20000Rows(b *testing.B) {
 
 // valid is an NHS number of the 999 range; i tells it from others.
 func valid(i int) string {
-	for n := i * 11; ; n++ {
+	for n := i * 40; ; n++ {
 		s := fmt.Sprintf("999%07d", n)
 		if _, err := schemas.ParseNHSNumber(s); err == nil {
 			return s
