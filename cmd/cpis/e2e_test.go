@@ -356,7 +356,7 @@ func runUndisturbed(t *testing.T) *undisturbed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := adt.Registration(msg, adt.Profile{Name: "ed", UnstatedStatus: "verified"}, time.Time{})
+		r, err := adt.Registration(msg, adt.Profile{Name: "ed", UnstatedStatus: "verified"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -524,7 +524,7 @@ func TestEmbeddedRecording(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := adt.Registration(m, adt.Profile{Name: "ed", UnstatedStatus: "verified"}, time.Time{})
+		r, err := adt.Registration(m, adt.Profile{Name: "ed", UnstatedStatus: "verified"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -279,7 +279,7 @@ func (s *system) destinations() map[string]connectors.Destination {
 		if p.Reply.Address == "" {
 			continue
 		}
-		r := feed.NewReply(p, mllp.ClientConfig{}, time.Now)
+		r := feed.NewReply(p, mllp.ClientConfig{})
 		s.stop(r.Close)
 		to[p.Name] = r
 	}

@@ -50,12 +50,16 @@ func TestWhereTheNumberStands(t *testing.T) {
 		"bare PID-19":           {"1||H1^^^RXX^MR" + strings.Repeat("|", 16) + "9990000018", "9990000018", unverified},
 		"trace found several":   {"1||9990000018^^^NHS^NH" + tail + "NSTS04", "9990000018", conflict},
 		"wrong check digit":     {"1||9990000019^^^NHS^NH", "", invalid},
+		"two numbers":           {"1||9990000018^^^NHS^NH~9990000026^^^NHS^NH" + tail + "NSTS01", "9990000018", conflict},
+		"the same number twice": {"1||9990000018^^^NHS^NH~999 000 0018^^^NHS^NH" + tail + "NSTS01", "9990000018", verified},
+		"two statuses":          {"1||9990000018^^^NHS^NH" + tail + "NSTS01~NSTS05", "9990000018", conflict},
+		"status in small":       {"1||9990000018^^^NHS^NH" + tail + "nsts 01~AL", "9990000018", verified},
 		"marked but empty":      {"1||^^^NHS^NH", "", absent},
 		"null":                  {`1||""`, "", absent},
 		"only a local number":   {"1|9990000018|9990000018^^^RXX^MR", "", absent},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Registration(message(t, "A04", c.pid), ed, time.Time{})
+			r, err := Registration(message(t, "A04", c.pid), ed)
 			if err != nil || r.Person.Number.Reveal() != c.number || r.NumberStatus != c.status {
 				t.Errorf("%q %s %v, want %q %s", r.Person.Number.Reveal(), r.NumberStatus, err, c.number, c.status)
 			}
@@ -63,14 +67,19 @@ func TestWhereTheNumberStands(t *testing.T) {
 	}
 	trusting := ed
 	trusting.UnstatedStatus = "verified"
-	if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"), trusting, time.Time{}); r.NumberStatus != verified {
+	for _, stated := range []string{"0", "nsts04", "NSTS 03", "traced", "1"} {
+		if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"+tail+stated), trusting); r.NumberStatus == verified {
+			t.Errorf("status %q counts as verified", stated)
+		}
+	}
+	if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"), trusting); r.NumberStatus != verified {
 		t.Errorf("a sender that traces first: %s", r.NumberStatus)
 	}
 }
 
 func TestPersonAndVisit(t *testing.T) {
 	m := message(t, "A01", "1||9990000018^^^NHS^NH~H7^^^RXX^MR||Old^Name^^^^^S~O\\T\\Neil^Ada^Mary^^^^L||20190807233000-0500|2|||^^^^zz999zz^^HOME", "PV1|1|I|WARD"+strings.Repeat("|", 16)+"V9")
-	r, err := Registration(m, ed, time.Time{})
+	r, err := Registration(m, ed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +98,13 @@ func TestEventClasses(t *testing.T) {
 		"A28": schemas.ClassIdentity, "A31": schemas.ClassIdentity, "A40": schemas.ClassIdentity, "A11": schemas.ClassRetraction,
 		"A27": schemas.ClassRetraction, "A02": schemas.ClassNone, "A03": schemas.ClassNone, "A13": schemas.ClassNone, "A99": schemas.ClassNone,
 	} {
-		if r, err := Registration(message(t, event, "1||H1^^^RXX^MR"), ed, time.Time{}); err != nil || r.Class != want {
+		if r, err := Registration(message(t, event, "1||H1^^^RXX^MR"), ed); err != nil || r.Class != want {
 			t.Errorf("%s: %s %v, want %s", event, r.Class, err, want)
 		}
 	}
 	clinic := ed
 	clinic.Events = map[string]schemas.EventClass{"A04": schemas.ClassScheduled}
-	if r, _ := Registration(message(t, "A04", "1||H1"), clinic, time.Time{}); r.Class != schemas.ClassScheduled {
+	if r, _ := Registration(message(t, "A04", "1||H1"), clinic); r.Class != schemas.ClassScheduled {
 		t.Errorf("a profile's own meaning: %s", r.Class)
 	}
 }
@@ -107,7 +116,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for code, m := range map[schemas.Code]*hl7.Message{"CPIS-H010": message(t, "A04", ""), "CPIS-H011": two, "CPIS-H007": notADT} {
-		_, err := Registration(m, ed, time.Time{})
+		_, err := Registration(m, ed)
 		var e *hl7.Error
 		if !errors.As(err, &e) || schemas.Code(e.Code) != code {
 			t.Errorf("%v, want %s", err, code)
@@ -119,7 +128,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMergeCarriesBothNumbers(t *testing.T) {
-	r, err := Registration(message(t, "A40", "1||9990000018^^^NHS^NH", "MRG|9990000026^^^NHS^NH~H9^^^RXX^MR"), ed, time.Time{})
+	r, err := Registration(message(t, "A40", "1||9990000018^^^NHS^NH", "MRG|9990000026^^^NHS^NH~H9^^^RXX^MR"), ed)
 	if err != nil || r.Retired.Number.Reveal() != "9990000026" || r.Retired.LocalID != "H9@RXX" {
 		t.Errorf("%v: retired local %q", err, r.Retired.LocalID)
 	}
@@ -135,7 +144,7 @@ func TestReply(t *testing.T) {
 			{Authority: "E06A", AuthorityName: "A^B", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-02", RingNow: "0123", OfficePhone: "0123", EmergencyPhone: "0456"}}}}
 	full, flag := ed, ed
 	full.Reply.Mode = "full"
-	text := string(Reply(o, full, time.Now()))
+	text := string(Reply(o, full))
 	m, err := hl7.Parse([]byte(text))
 	if err != nil || m.Value("MSH-10") != "f00d" || m.Value("OBR-2") != "7" || m.Value("PID-3") != "9990000018" || m.Value("PID-5.1") != "O&Neil" {
 		t.Errorf("%v %s", err, text)
@@ -145,7 +154,7 @@ func TestReply(t *testing.T) {
 			t.Errorf("no %q in %q", want, text)
 		}
 	}
-	text = string(Reply(o, flag, time.Now()))
+	text = string(Reply(o, flag))
 	for _, secret := range []string{"9990000018", "Neil", "CPP", "E06A", "0123", "0456"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("mode flag tells %q", secret)
@@ -153,6 +162,26 @@ func TestReply(t *testing.T) {
 	}
 	if !strings.Contains(text, "STATE^^CPIS||INDICATOR^^CPIS") {
 		t.Errorf("mode flag: %q", text)
+	}
+}
+
+// TestUnconfirmedIdentitiesReadAlike compares the answers byte by byte: whether
+// a number is missing, wrong, or fits a protected child must not show.
+func TestUnconfirmedIdentitiesReadAlike(t *testing.T) {
+	reply := func(state schemas.State, reason schemas.Reason) string {
+		return string(Reply(schemas.Outcome{OutcomeID: "f00d", ControlID: "7", State: state, Reason: reason}, ed))
+	}
+	want := reply(schemas.StateNotChecked, schemas.ReasonNumberAbsent)
+	for _, reason := range []schemas.Reason{schemas.ReasonNumberInvalid, schemas.ReasonNumberUnverified, schemas.ReasonNumberConflict, schemas.ReasonIdentityConflict} {
+		if got := reply(schemas.StateNotChecked, reason); got != want {
+			t.Errorf("%s: %q", reason, got)
+		}
+	}
+	if got := reply(schemas.StatePossible, schemas.ReasonNumberAbsent); got != want {
+		t.Errorf("POSSIBLE: %q", got)
+	}
+	if got := reply(schemas.StateNotChecked, schemas.ReasonOtherCountry); got == want || strings.Contains(got, "trace") {
+		t.Errorf("another country: %q", got)
 	}
 }
 
@@ -186,7 +215,7 @@ func TestSamplesAreWhatTheySay(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
-		r, err := Registration(m, ed, time.Time{})
+		r, err := Registration(m, ed)
 		want := map[string]schemas.NumberStatus{"child-on-plan": schemas.NumberVerified, "no-plan": schemas.NumberVerified, "not-traced": schemas.NumberUnverified,
 			"no-number": schemas.NumberAbsent, "wrong-check-digit": schemas.NumberInvalid}[s.Name]
 		if (err != nil) != (s.Name == "no-person") || err == nil && r.NumberStatus != want {
@@ -213,7 +242,7 @@ func TestRecording(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Registration(m, any, time.Time{})
+		r, err := Registration(m, any)
 		if err != nil || r.NumberStatus != schemas.NumberVerified || r.OccurredAt.IsZero() || r.Person.DateOfBirth == "" {
 			t.Fatalf("control id %s: %s %v", r.ControlID, r.NumberStatus, err)
 		}

@@ -19,7 +19,7 @@ type Finding struct {
 
 // Explain says what the broker reads in a message, field by field.
 func Explain(m *hl7.Message, p Profile) []Finding {
-	r, err := Registration(m, p, time.Time{})
+	r, err := Registration(m, p)
 	masked := func(s string) string {
 		if s == "" {
 			return "(empty)"

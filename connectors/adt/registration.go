@@ -2,6 +2,7 @@ package adt
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // Registration reads an ADT message as its sender's profile has it. A message
 // that cannot be about one person is an *hl7.Error; a missing or wrong NHS
 // number is not: it leads to an answer that says so.
-func Registration(m *hl7.Message, p Profile, _ time.Time) (schemas.Registration, error) {
+func Registration(m *hl7.Message, p Profile) (schemas.Registration, error) {
 	event := m.Value("MSH-9.2")
 	if event == "" { // versions 2.1 and 2.2 may say it only here
 		event = m.Value("EVN-1")
@@ -54,64 +55,76 @@ func person(m *hl7.Message, p Profile) (schemas.Person, schemas.NumberStatus) {
 }
 
 // nhsNumber looks where English senders put it: a marked repetition of PID-3,
-// then PID-2 and PID-19, which hold it bare in some systems.
+// then a typed PID-2, then PID-19, which holds it bare in some systems. Two
+// different numbers for one person are a conflict.
 func nhsNumber(m *hl7.Message, p Profile) (schemas.NHSNumber, schemas.NumberStatus) {
-	invalid := false
-	for _, rep := range m.Field("PID", 3).Repetitions() {
-		if !p.marked(rep) || rep.Component(1) == "" {
+	candidates := m.Field("PID", 3).Repetitions()
+	candidates = slices.DeleteFunc(candidates, func(r hl7.Repetition) bool { return !p.marked(r) })
+	if r := m.Field("PID", 2).First(); p.marked(r) {
+		candidates = append(candidates, r)
+	}
+	if r := m.Field("PID", 19).First(); p.marked(r) || r.Component(2)+r.Component(4)+r.Component(5) == "" {
+		candidates = append(candidates, r)
+	}
+	var found schemas.NHSNumber
+	var from hl7.Repetition
+	invalid, several := false, false
+	for _, r := range candidates {
+		if r.Component(1) == "" {
 			continue
 		}
-		n, err := schemas.ParseNHSNumber(rep.Component(1))
-		if err == nil {
-			return n, status(m, p, rep)
-		}
-		invalid = true
-	}
-	for _, field := range []int{2, 19} {
-		rep := m.Field("PID", field).First()
-		if !p.marked(rep) && strings.Contains(m.Field("PID", field).Raw(), string(m.Separators.Component)) {
-			continue // typed as something else
-		}
-		if field == 2 && !p.marked(rep) {
-			continue // bare PID-2 is the hospital number in most systems
-		}
-		if n, err := schemas.ParseNHSNumber(rep.Component(1)); err == nil {
-			return n, status(m, p, rep)
+		n, err := schemas.ParseNHSNumber(r.Component(1))
+		switch {
+		case err != nil:
+			invalid = invalid || p.marked(r)
+		case found.IsZero():
+			found, from = n, r
+		case n != found:
+			several = true
 		}
 	}
-	if invalid {
-		return schemas.NHSNumber{}, schemas.NumberInvalid
+	switch {
+	case several:
+		return found, schemas.NumberConflict
+	case !found.IsZero():
+		return found, status(m, p, from)
+	case invalid:
+		return found, schemas.NumberInvalid
 	}
-	return schemas.NHSNumber{}, schemas.NumberAbsent
+	return found, schemas.NumberAbsent
 }
 
-// status reads how far the number is traced: PID-32 as NSTS01 or 01, CX.2, or
-// the brace in CX.5. Only 01 is verified.
+// status reads how far the number is traced: PID-32 as NSTS01 or 01, the brace
+// in CX.5, or CX.2. Only 01, and nothing beside it that says otherwise, is
+// verified. A status that is stated and cannot be read is not "unstated".
 func status(m *hl7.Message, p Profile, rep hl7.Repetition) schemas.NumberStatus {
-	code := ""
+	var stated []string
 	for _, r := range m.Field("PID", 32).Repetitions() {
-		if c := strings.TrimPrefix(r.Component(1), "NSTS"); len(c) == 2 && strings.Trim(c, "0123456789") == "" {
-			code = c
-			break
+		switch c := strings.ToUpper(strings.ReplaceAll(r.Component(1), " ", "")); c {
+		case "", "AL", "ED", "UA", "UD": // table 0445's own codes say nothing of the number
+		default:
+			stated = append(stated, strings.TrimPrefix(c, "NSTS"))
 		}
 	}
-	if _, brace, ok := strings.Cut(rep.Component(5), "{status:"); ok && code == "" {
-		code = strings.TrimSuffix(brace, "}")
+	if _, brace, ok := strings.Cut(rep.Component(5), "{status:"); ok {
+		stated = append(stated, strings.TrimSuffix(brace, "}"))
 	}
-	if c := rep.Component(2); code == "" && len(c) == 2 && c[0] == '0' {
-		code = c
+	if c := rep.Component(2); len(stated) == 0 && len(c) == 2 && c[0] == '0' { // in some systems a check digit stands here
+		stated = append(stated, c)
 	}
-	switch code {
-	case "01":
-		return schemas.NumberVerified
-	case "04", "05":
-		return schemas.NumberConflict
-	case "":
+	if len(stated) == 0 {
 		if p.UnstatedStatus == "verified" {
 			return schemas.NumberVerified
 		}
+		return schemas.NumberUnverified
 	}
-	return schemas.NumberUnverified
+	if slices.Contains(stated, "04") || slices.Contains(stated, "05") {
+		return schemas.NumberConflict
+	}
+	if slices.ContainsFunc(stated, func(c string) bool { return c != "01" }) {
+		return schemas.NumberUnverified
+	}
+	return schemas.NumberVerified
 }
 
 // currentName prefers the name that is marked current or not marked at all.

@@ -3,7 +3,6 @@ package adt
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"cpis/connectors/hl7"
 	"cpis/schemas"
@@ -25,14 +24,30 @@ const (
 	obxEmergency   = "EMERGENCY"
 )
 
+// unconfirmed is the reason a setting is told whenever the identity is not
+// good enough, whatever the cause: a difference between "too little to check"
+// and "fits a protected child" would itself disclose.
+const unconfirmed = "IDENTITY_NOT_CONFIRMED"
+
+// told is the state and the reason as a setting may know them.
+func told(o schemas.Outcome) (schemas.State, string) {
+	switch {
+	case o.State == schemas.StatePossible:
+		return schemas.StateNotChecked, unconfirmed
+	case o.State == schemas.StateNotChecked && o.Reason != schemas.ReasonOtherCountry && o.Reason != schemas.ReasonNotEnrolled:
+		return schemas.StateNotChecked, unconfirmed
+	}
+	return o.State, string(o.Reason)
+}
+
 // Reply writes an outcome as ORU^R01. MSH-10 is the outcome id, so that a copy
 // is the same message; OBR-2 is the control id of the message answered. Mode
 // flag says whether there is something to look at, and nothing of what; mode
 // full adds the plans and telephone numbers. Where nothing matched, the broker
 // holds no identity, and PID is empty.
-func Reply(o schemas.Outcome, p Profile, now time.Time) []byte {
+func Reply(o schemas.Outcome, p Profile) []byte {
 	w := &writer{}
-	w.line("MSH", "^~\\&", "CPIS", "", p.Application, p.Facility, now.Format("20060102150405-0700"), "", "ORU^R01^ORU_R01", o.OutcomeID, "P", "2.4", "", "", "AL", "NE", "", "UNICODE UTF-8")
+	w.line("MSH", "^~\\&", "CPIS", "", address(p.Application), address(p.Facility), o.DecidedAt.Format("20060102150405-0700"), "", "ORU^R01^ORU_R01", o.OutcomeID, "P", "2.4", "", "", "AL", "NE", "", "UNICODE UTF-8")
 	full := p.Reply.Mode == "full" && o.State.Matched()
 	if who := o.Details.Person; full {
 		w.line("PID", "1", "", who.Number.Reveal()+"^^^NHS^NH", "", hl7.Escape(who.FamilyName)+"^"+hl7.Escape(who.GivenNames), "", strings.ReplaceAll(string(who.DateOfBirth), "-", ""))
@@ -40,8 +55,9 @@ func Reply(o schemas.Outcome, p Profile, now time.Time) []byte {
 		w.line("PID", "1")
 	}
 	w.line("OBR", "1", hl7.Escape(o.ControlID), o.OutcomeID, "CPISCHECK^Child protection information check^"+replySystem, "", "", o.DecidedAt.Format("20060102150405-0700"))
-	w.observe(obxState, "", string(o.State)+"^^"+replySystem)
-	w.observe(obxReason, "", string(o.Reason)+"^^"+replySystem)
+	state, reason := told(o)
+	w.observe(obxState, "", string(state)+"^^"+replySystem)
+	w.observe(obxReason, "", reason+"^^"+replySystem)
 	w.observe(obxWords, "", hl7.Escape(Words(o)))
 	w.observe(obxHandle, "", o.OutcomeID)
 	if o.Corrects != "" {
@@ -55,6 +71,15 @@ func Reply(o schemas.Outcome, p Profile, now time.Time) []byte {
 	return []byte(w.text.String())
 }
 
+// address is a profile's name for a sender as a receiver's name; a profile
+// that takes anybody names nobody.
+func address(name string) string {
+	if name == "*" {
+		return ""
+	}
+	return hl7.Escape(name)
+}
+
 // Words is what a person reads.
 func Words(o schemas.Outcome) string {
 	switch o.State {
@@ -66,6 +91,12 @@ func Words(o schemas.Outcome) string {
 		return "No local authority has shared a plan for this NHS number. This does not mean there is no concern."
 	case schemas.StateCheckFailed:
 		return "We could not check just now and are trying again. Use your local fallback until the answer comes."
+	}
+	switch o.Reason {
+	case schemas.ReasonOtherCountry:
+		return "The NHS number is of another country. Use the child protection contacts of that country."
+	case schemas.ReasonNotEnrolled:
+		return "This care setting is not enrolled. Use your local fallback."
 	}
 	return "Identity not confirmed: trace the NHS number and register again."
 }

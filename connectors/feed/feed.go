@@ -65,7 +65,7 @@ func (f *Feeds) Handle(ctx context.Context, _ mllp.ConnInfo, frame []byte) ([]by
 	if !ok {
 		return f.refuse(ctx, "", msg, frame, &hl7.Error{Code: "CPIS-H014", Location: "MSH-3", Reason: "no feed is configured for this sender"})
 	}
-	r, err := adt.Registration(msg, profile, f.now())
+	r, err := adt.Registration(msg, profile)
 	if err != nil {
 		return f.refuse(ctx, profile.Name, msg, frame, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"cpis/connectors"
 	"cpis/connectors/adt"
@@ -20,7 +19,6 @@ import (
 type Reply struct {
 	profile adt.Profile
 	config  mllp.ClientConfig
-	now     func() time.Time
 
 	mu   sync.Mutex
 	conn *mllp.Client // nil until needed, and after any trouble; guarded by mu
@@ -30,8 +28,8 @@ var _ connectors.Destination = (*Reply)(nil)
 
 // NewReply prepares the way back to a setting. It connects when there is
 // something to say.
-func NewReply(profile adt.Profile, config mllp.ClientConfig, now func() time.Time) *Reply {
-	return &Reply{profile: profile, config: config, now: now}
+func NewReply(profile adt.Profile, config mllp.ClientConfig) *Reply {
+	return &Reply{profile: profile, config: config}
 }
 
 // Deliver implements connectors.Destination: nil means that the setting
@@ -47,7 +45,7 @@ func (r *Reply) Deliver(ctx context.Context, o schemas.Outcome) error {
 		}
 		r.conn = c
 	}
-	answer, err := r.conn.Send(ctx, adt.Reply(o, r.profile, r.now()))
+	answer, err := r.conn.Send(ctx, adt.Reply(o, r.profile))
 	if err != nil {
 		return errors.Join(err, r.drop())
 	}

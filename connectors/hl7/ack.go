@@ -35,14 +35,18 @@ func Ack(m *Message, code AckCode, o AckOptions) []byte {
 	kind := "ACK"
 	if atLeast(version, "2.4") {
 		c := string(m.Separators.Component)
-		kind = "ACK" + c + m.Value("MSH-9.2") + c + "ACK"
+		kind = "ACK" + c + m.Field("MSH", 9).First().RawComponent(2) + c + "ACK"
 	}
 	header := []string{"MSH", raw(2), raw(5), raw(6), raw(3), raw(4), o.Now.Format("20060102150405-0700"), "", kind, newControlID(), raw(11), raw(12), "", "", "", "", "", raw(18)}
 	lines := []string{strings.TrimRight(strings.Join(header, sep), sep), strings.Join([]string{"MSA", string(code), raw(10)}, sep)}
 	if o.Error != nil {
 		lines = append(lines, errSegment(o.Error, m.Separators, version))
 	}
-	return []byte(strings.Join(lines, "\r") + "\r")
+	text := strings.Join(lines, "\r") + "\r"
+	if m.Recoded { // in the sender's own bytes
+		return toWindows1252(text)
+	}
+	return []byte(text)
 }
 
 // errSegment writes ERR: from 2.5 on location, code and severity have fields
@@ -60,7 +64,7 @@ func errSegment(e *Error, s Separators, version string) string {
 // table0357 is the standard's own word for an error.
 func table0357(code string) string {
 	switch code {
-	case "CPIS-H007":
+	case "CPIS-H007", "CPIS-H009":
 		return "200" // unsupported message type
 	case "CPIS-H010":
 		return "101" // required field missing
@@ -76,9 +80,9 @@ func table0357(code string) string {
 // read it is used; else the answer names no message at all.
 func AckRaw(raw []byte, code AckCode, e *Error, o AckOptions) []byte {
 	o.Error = e
-	head := raw
-	if i := bytes.IndexAny(raw, "\r\n"); i >= 0 {
-		head = raw[:i]
+	head := trimStart(raw)
+	if i := bytes.IndexAny(head, "\r\n"); i >= 0 {
+		head = head[:i]
 	}
 	if len(head) <= MaxField {
 		if m, err := Parse(head); err == nil {

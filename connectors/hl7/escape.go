@@ -2,6 +2,7 @@ package hl7
 
 import (
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -72,11 +73,13 @@ func Escape(s string) string {
 	return strings.NewReplacer(`\`, `\E\`, "|", `\F\`, "^", `\S\`, "&", `\T\`, "~", `\R\`, "\r", " ", "\n", " ", "\x0b", "", "\x1c", "").Replace(s)
 }
 
-// fromWindows1252 reads bytes of the code page most senders mean when they
-// declare none. The five bytes it leaves undefined become U+FFFD.
+// windows1252 are the characters of bytes 0x80 to 0x9F of the code page most
+// senders mean when they declare none. The five it leaves undefined stand for
+// themselves, so that what was read can be written back byte for byte.
+const windows1252 = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"
+
 func fromWindows1252(raw []byte) string {
-	const high = "€\uFFFD‚ƒ„…†‡ˆ‰Š‹Œ\uFFFDŽ\uFFFD\uFFFD‘’“”•–—˜™š›œ\uFFFDžŸ"
-	table := []rune(high)
+	table := []rune(windows1252)
 	var out strings.Builder
 	out.Grow(len(raw) + len(raw)/8)
 	for _, b := range raw {
@@ -87,4 +90,21 @@ func fromWindows1252(raw []byte) string {
 		}
 	}
 	return out.String()
+}
+
+// toWindows1252 writes text back as it was read.
+func toWindows1252(text string) []byte {
+	table := []rune(windows1252)
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
+		switch i := slices.Index(table, r); {
+		case i >= 0:
+			out = append(out, byte(0x80+i))
+		case r < 0x100:
+			out = append(out, byte(r))
+		default:
+			out = append(out, '?')
+		}
+	}
+	return out
 }

@@ -84,7 +84,9 @@ func TestRefusals(t *testing.T) {
 		"no MSH": {"PID|1\r", "CPIS-H001"}, "empty": {"", "CPIS-H001"}, "http": {"GET / HTTP/1.1\r\n", "CPIS-H001"},
 		"no separator": {"MSH", "CPIS-H002"}, "separators alike": {"MSH|||||\r", "CPIS-H002"}, "letters": {"MSH|abcd|\r", "CPIS-H002"},
 		"segments": {sample + strings.Repeat("ZZZ|1\r", MaxSegments), "CPIS-H005"}, "field": {sample + "ZZZ|" + strings.Repeat("x", MaxField+1) + "\r", "CPIS-H006"},
-		"size": {sample + strings.Repeat("x", MaxMessage), "CPIS-H003"},
+		"two messages": {sample + sample, "CPIS-H009"}, "a line end in a name": {strings.Replace(sample, "Ada", "A\rda", 1), "CPIS-H008"},
+		"repetitions": {sample + "ZZZ|" + strings.Repeat("~", MaxRepeats) + "\r", "CPIS-H006"},
+		"size":        {sample + strings.Repeat("x", MaxMessage), "CPIS-H003"},
 	} {
 		_, err := Parse([]byte(c.text))
 		var e *Error
@@ -119,6 +121,24 @@ func TestAck(t *testing.T) {
 	}
 	if got := string(AckRaw([]byte("rubbish"), AR, e, AckOptions{Now: now})); !strings.HasPrefix(got, "MSH|") || !strings.Contains(got, "\rMSA|AR|\r") {
 		t.Errorf("answer to rubbish: %q", got)
+	}
+}
+
+// TestAnswersGiveBackWhatCame looks at the parts of the header that a sender
+// compares byte by byte.
+func TestAnswersGiveBackWhatCame(t *testing.T) {
+	id := "\xe9\x81\x80 7"
+	m, err := Parse([]byte(strings.Replace(sample, "007 ", id, 1)))
+	if err != nil || !bytes.Contains(Ack(m, AA, AckOptions{}), []byte("\rMSA|AA|"+id+"\r")) {
+		t.Errorf("a control id that is no UTF-8: %q %v", Ack(m, AA, AckOptions{}), err)
+	}
+	m = parse(t, strings.Replace(sample, "A04^ADT_A01", `A\X1C\4\X0D\^X`, 1))
+	if ack := Ack(m, AA, AckOptions{}); bytes.ContainsRune(ack, 0x1c) || bytes.Count(ack, []byte("\r")) != 2 {
+		t.Errorf("an escaped mark became one: %q", ack)
+	}
+	long := "\r\n\xef\xbb\xbf" + sample + strings.Repeat("ZZZ|1\r", MaxSegments)
+	if ack := AckRaw([]byte(long), AR, &Error{"CPIS-H005", "MSH", ""}, AckOptions{}); !bytes.Contains(ack, []byte("\rMSA|AR|007 \r")) {
+		t.Errorf("a refusal with blanks before it: %q", ack)
 	}
 }
 

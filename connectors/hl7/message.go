@@ -69,8 +69,7 @@ func Parse(raw []byte) (*Message, error) {
 	if len(raw) > MaxMessage {
 		return nil, &Error{"CPIS-H003", "MSH", fmt.Sprintf("%d bytes, at most %d", len(raw), MaxMessage)}
 	}
-	const blank = " \t\r\n\x00"
-	raw = bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(raw, blank), []byte("\xef\xbb\xbf")), blank)
+	raw = trimStart(raw)
 	if !bytes.HasPrefix(raw, []byte("MSH")) {
 		return nil, &Error{"CPIS-H001", "MSH", "the message does not begin with an MSH segment"}
 	}
@@ -84,6 +83,13 @@ func Parse(raw []byte) (*Message, error) {
 		return nil, err
 	}
 	return m, m.split(text)
+}
+
+// trimStart drops what some senders put before MSH: blanks, line ends, a
+// byte-order mark.
+func trimStart(raw []byte) []byte {
+	const blank = " \t\r\n\x00"
+	return bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(raw, blank), []byte("\xef\xbb\xbf")), blank)
 }
 
 func separators(text string) (Separators, error) {
@@ -138,6 +144,9 @@ func (m *Message) split(text string) error {
 		if err != nil {
 			return err
 		}
+		if s.Name() == "MSH" && len(m.Segments) > 0 {
+			return &Error{"CPIS-H009", "MSH", "a second message begins in the same frame"}
+		}
 		m.Segments = append(m.Segments, s)
 	}
 	return nil
@@ -146,6 +155,9 @@ func (m *Message) split(text string) error {
 func (m *Message) segment(line string) (Segment, error) {
 	fields := strings.Split(line, string(m.Separators.Field))
 	fields[0] = strings.ToUpper(strings.TrimSpace(fields[0]))
+	if !segmentName(fields[0]) {
+		return Segment{}, &Error{"CPIS-H008", "MSH", "a line begins with no segment name"}
+	}
 	if fields[0] == "MSH" {
 		fields = append([]string{"MSH", string(m.Separators.Field)}, fields[1:]...)
 	}
@@ -153,8 +165,21 @@ func (m *Message) segment(line string) (Segment, error) {
 		if len(f) > MaxField {
 			return Segment{}, &Error{"CPIS-H006", fields[0] + "-" + strconv.Itoa(i), fmt.Sprintf("%d bytes, at most %d", len(f), MaxField)}
 		}
+		if n := strings.Count(f, string(m.Separators.Repetition)); n >= MaxRepeats && fields[0] != "MSH" {
+			return Segment{}, &Error{"CPIS-H006", fields[0] + "-" + strconv.Itoa(i), fmt.Sprintf("%d repetitions, at most %d", n+1, MaxRepeats)}
+		}
 	}
 	return Segment{fields}, nil
+}
+
+// segmentName reports whether a line begins as a segment does: a letter and
+// two letters or digits. A line that does not is most often the rest of a field
+// that holds a line end, whose own segment has lost what stood behind it.
+func segmentName(s string) bool {
+	if len(s) != 3 || s[0] < 'A' || s[0] > 'Z' {
+		return false
+	}
+	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
 }
 
 // Segment finds the first segment of a name.
@@ -230,9 +255,6 @@ func (f Field) Repetitions() []Repetition {
 		return nil
 	}
 	parts := strings.Split(f.raw, string(f.sep.Repetition))
-	if len(parts) > MaxRepeats {
-		parts = parts[:MaxRepeats]
-	}
 	out := make([]Repetition, len(parts))
 	for i, p := range parts {
 		out[i] = Repetition{p, f.sep}
@@ -272,6 +294,15 @@ func (r Repetition) Component(n int) string {
 		return ""
 	}
 	return strings.TrimSpace(unescape(rest, r.sep))
+}
+
+// RawComponent gives the n-th component as sent, escapes in it.
+func (r Repetition) RawComponent(n int) string {
+	parts := strings.Split(r.raw, string(r.sep.Component))
+	if n > len(parts) {
+		return ""
+	}
+	return parts[n-1]
 }
 
 // Subcomponent gives the n-th subcomponent of the component c, both counted
