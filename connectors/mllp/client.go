@@ -85,7 +85,7 @@ func (c *Client) exchange(message []byte) ([]byte, error) {
 	if err != nil {
 		return f.Message, nil // sent on purpose: whatever comes back is its answer
 	}
-	if got := answer.Field("MSA", 2).Raw(); got != "" && got != sent.Field("MSH", 10).Raw() {
+	if answer.Count("MSA") == 0 || answer.Field("MSA", 2).Raw() != sent.Field("MSH", 10).Raw() {
 		return nil, ErrMismatch
 	}
 	return f.Message, nil

@@ -13,6 +13,7 @@ package mllp
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"time"
 
@@ -52,7 +53,15 @@ type decoder struct {
 	unread []byte // of buffer
 	torn   bool   // a start mark has been read already
 	junk   int64  // bytes outside frames
+	broken error  // set once the connection is beyond use
 }
+
+// maxJunk is how many bytes outside a frame are skipped before the peer is
+// taken for no MLLP sender at all.
+const maxJunk = 64 << 10
+
+// errNoSender is a peer that does not speak MLLP, or does not end its frame.
+var errNoSender = errors.New("the peer sends no frames of a size this listener takes")
 
 // fill reads more bytes. A zero wait is for ever.
 func (d *decoder) fill(wait time.Duration) error {
@@ -73,11 +82,14 @@ func (d *decoder) fill(wait time.Duration) error {
 
 // next reads one frame. Its errors are those of the connection.
 func (d *decoder) next() (Frame, error) {
+	if d.broken != nil {
+		return Frame{}, d.broken
+	}
 	if err := d.begin(); err != nil {
 		return Frame{}, err
 	}
 	var frame []byte
-	over, stray := false, false
+	over, stray, excess := false, false, 0
 	for {
 		if len(d.unread) == 0 {
 			if err := d.fill(d.between); err != nil {
@@ -90,7 +102,12 @@ func (d *decoder) next() (Frame, error) {
 			part = d.unread[:i]
 		}
 		if room := d.max - len(frame); len(part) > room {
+			excess += len(part) - room
 			over, part = true, part[:room]
+		}
+		if excess > d.max { // it is answered, but not listened to any longer
+			d.broken = errNoSender
+			return verdict(frame, over, stray), nil
 		}
 		frame = append(frame, part...)
 		if i < 0 {
@@ -139,15 +156,23 @@ func (d *decoder) begin() error {
 		d.torn = false
 		return nil
 	}
+	skipped := 0
 	for {
 		if len(d.unread) == 0 {
-			if err := d.fill(d.idle); err != nil {
+			wait := d.idle
+			if skipped > 0 { // something was sent that is no frame: it has to go on soon
+				wait = d.between
+			}
+			if err := d.fill(wait); err != nil {
 				return err
 			}
 		}
 		i := bytes.IndexByte(d.unread, vt)
 		if i < 0 {
 			d.junk += int64(len(d.unread))
+			if skipped += len(bytes.Trim(d.unread, "\r\n\x00")); skipped > maxJunk {
+				return errNoSender
+			}
 			d.unread = nil
 			continue
 		}

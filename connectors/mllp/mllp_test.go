@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +166,40 @@ func TestTorture(t *testing.T) {
 	}
 }
 
+func TestPeersThatAreNoSendersAreLetGo(t *testing.T) {
+	for name, bytes := range map[string]string{
+		"HTTP": "GET / HTTP/1.1\r\n\r\n", "no frame, much of it": strings.Repeat("x", maxJunk+10), "a frame without an end": "\x0b" + strings.Repeat("x", 10_000),
+	} {
+		s, _ := serve(t, &hospital{}, Config{MaxFrame: 1000, FrameTimeout: 100 * time.Millisecond})
+		conn := dial(t, s)
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = conn.Write([]byte(bytes))
+		answer, err := io.ReadAll(conn)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection stays open", name)
+		}
+		if refused := strings.Contains(string(answer), "MSA|AR|"); refused != strings.Contains(name, "without an end") {
+			t.Errorf("%s: answered %q", name, answer)
+		}
+	}
+}
+
+func TestStoppingDoesNotWaitForEver(t *testing.T) {
+	h := &hospital{block: make(chan struct{})}
+	s, stop := serve(t, h, Config{DrainTimeout: 50 * time.Millisecond, AnswerBudget: time.Minute})
+	conn := dial(t, s)
+	_, _ = conn.Write([]byte(framed("1")))
+	for s.Stats().Messages == 0 {
+		<-time.After(time.Millisecond)
+	}
+	start := time.Now()
+	stop()
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	close(h.block)
+}
+
 func TestUnknownResultClosesWithoutAnAnswer(t *testing.T) {
 	s, _ := serve(t, &hospital{fail: true}, Config{})
 	conn := dial(t, s)
@@ -231,15 +266,27 @@ func TestClientTakesNoAnswerToAnotherMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
+	answers := []string{"MSH|^~\\&|\rMSA|AA|other\r", "MSH|^~\\&|\rMSA|AA|\r", "MSH|^~\\&|\r"}
 	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
+		for _, answer := range answers {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write(encode([]byte(answer)))
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
 		}
-		_, _ = c.Write(encode([]byte("MSH|^~\\&|\rMSA|AA|other\r")))
-		_, _ = io.Copy(io.Discard, c)
-		_ = c.Close()
 	}()
+	for _, answer := range answers[1:] {
+		c, err := Dial(context.Background(), l.Addr().String(), ClientConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Send(context.Background(), []byte(message("1"))); !errors.Is(err, ErrMismatch) {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
 	c, err := Dial(context.Background(), l.Addr().String(), ClientConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -84,6 +84,9 @@ type Server struct {
 	fault    FaultHandler
 	log      *slog.Logger
 
+	hands context.Context // of handlers; ends when stopping has waited long enough
+	drop  context.CancelFunc
+
 	open, turned, messages, faults, junk atomic.Int64
 
 	mu    sync.Mutex
@@ -103,7 +106,8 @@ func Listen(c Config, handle Handler, fault FaultHandler, log *slog.Logger) (*Se
 	if c.TLS != nil {
 		l = tls.NewListener(l, c.TLS)
 	}
-	return &Server{config: c, listener: l, handle: handle, fault: fault, log: log, conns: map[net.Conn]bool{}}, nil
+	hands, drop := context.WithCancel(context.Background())
+	return &Server{config: c, listener: l, handle: handle, fault: fault, log: log, hands: hands, drop: drop, conns: map[net.Conn]bool{}}, nil
 }
 
 // Addr is where the server listens.
@@ -140,7 +144,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		wait.Go(func() { s.serve(conn) })
 	}
+	defer s.drop()
 	force := time.AfterFunc(s.config.DrainTimeout, func() {
+		s.drop()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.conns {
@@ -154,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close closes the listener of a server that is not run.
 func (s *Server) Close() error {
+	s.drop()
 	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
@@ -192,6 +199,15 @@ func (s *Server) serve(conn net.Conn) {
 		_ = conn.Close()
 	}()
 	from := ConnInfo{conn.RemoteAddr().String()}
+	if secure, ok := conn.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(s.hands, s.config.FrameTimeout)
+		err := secure.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			s.log.Info("connection refused", "from", from.Remote, "error", err)
+			return
+		}
+	}
 	d := &decoder{conn: conn, max: s.config.MaxFrame, idle: s.config.IdleTimeout, between: s.config.FrameTimeout}
 	for {
 		f, err := d.next()
@@ -237,7 +253,7 @@ func (s *Server) finish(c net.Conn) bool {
 var errLate = errors.New("the answer took too long")
 
 func (s *Server) answer(conn net.Conn, from ConnInfo, f Frame) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.config.AnswerBudget)
+	ctx, cancel := context.WithTimeout(s.hands, s.config.AnswerBudget)
 	defer cancel()
 	var answer []byte
 	var err error
