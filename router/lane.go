@@ -3,6 +3,7 @@ package router
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type queue struct {
 
 // result is what one call of the handler came to.
 type result struct {
+	call   int
 	queues []*queue
 	errs   []error
 }
@@ -53,7 +55,8 @@ type lane struct {
 	parked    parkedQueues      // keys that wait for another try
 
 	fetching bool
-	running  int
+	running  map[int]time.Time // handler calls under way, by number: when they began
+	calls    int
 	fetched  chan fetchResult
 	results  chan result
 	wait     sync.WaitGroup // handler calls and fetches under way
@@ -71,10 +74,17 @@ type fetchResult struct {
 
 func newLane(s *Stage, a *topics.Assignment, handle Handler) *lane {
 	return &lane{stage: s, a: a, handle: handle, next: a.Offset, base: a.Offset, committed: a.Offset,
-		queues: map[string]*queue{}, fetched: make(chan fetchResult, 1), results: make(chan result, s.workers())}
+		queues: map[string]*queue{}, running: map[int]time.Time{}, fetched: make(chan fetchResult, 1), results: make(chan result, s.workers())}
 }
 
 func (s *Stage) workers() int { return max(s.Workers, 1) }
+
+func (s *Stage) stallAfter() time.Duration {
+	if s.StallAfter > 0 {
+		return s.StallAfter
+	}
+	return defaultStallAfter
+}
 
 func (s *Stage) maxPending() int {
 	if s.MaxPending > 0 {
@@ -109,11 +119,10 @@ func (l *lane) run(ctx context.Context) error {
 			}
 			l.add(f.batch)
 		case r := <-l.results:
-			l.running--
 			l.finish(r)
 		case <-retry.C:
 		case <-commit.C:
-			if err := l.commit(ctx); err != nil {
+			if err := errors.Join(l.stalled(), l.commit(ctx)); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -124,7 +133,7 @@ func (l *lane) run(ctx context.Context) error {
 
 // drain waits for what is running and commits what it finished.
 func (l *lane) drain() error {
-	for ; l.running > 0; l.running-- {
+	for len(l.running) > 0 {
 		l.finish(<-l.results)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -193,13 +202,15 @@ func (l *lane) unpark() {
 
 // dispatch starts as many handler calls as the stage allows.
 func (l *lane) dispatch(ctx context.Context) {
-	for l.running < l.stage.workers() {
+	for len(l.running) < l.stage.workers() {
 		tasks, queues := l.take()
 		if len(tasks) == 0 {
 			return
 		}
-		l.running++
-		l.wait.Go(func() { l.results <- result{queues, l.call(ctx, tasks)} })
+		l.calls++
+		call := l.calls
+		l.running[call] = l.stage.Now()
+		l.wait.Go(func() { l.results <- result{call, queues, l.call(ctx, tasks)} })
 	}
 }
 
@@ -252,6 +263,7 @@ func (l *lane) call(ctx context.Context, tasks []Task) []error {
 }
 
 func (l *lane) finish(r result) {
+	delete(l.running, r.call)
 	for i, q := range r.queues {
 		if q == nil {
 			continue
@@ -278,6 +290,18 @@ func (l *lane) finish(r result) {
 		n++
 	}
 	l.base, l.finished = l.base+int64(n), l.finished[n:]
+}
+
+// stalled is the watchdog: heartbeats go on while a handler hangs, so the
+// partition would be kept and never worked on. A call that takes longer than
+// any should ends the generation, and another member may do better.
+func (l *lane) stalled() error {
+	for _, began := range l.running {
+		if took := l.stage.Now().Sub(began); took > l.stage.stallAfter() {
+			return fmt.Errorf("a handler of %s partition %d has been at it for %s", l.a.Topic, l.a.Partition, took.Round(time.Second))
+		}
+	}
+	return nil
 }
 
 func (l *lane) park(q *queue) {

@@ -47,6 +47,9 @@ type Stage struct {
 	// MaxPending is how many unfinished records a partition holds in memory
 	// before it stops reading. Default 100,000.
 	MaxPending int
+	// StallAfter is how long one call of the handler may take before the
+	// partition is given up and joined again. Default 2 minutes.
+	StallAfter time.Duration
 
 	Client *topics.Client
 	Dead   *DeadLetters
@@ -58,6 +61,7 @@ type Stage struct {
 
 const (
 	defaultMaxPending = 100_000
+	defaultStallAfter = 2 * time.Minute
 	batchRecords      = 500
 	fetchWait         = 500 * time.Millisecond
 	fetchBytes        = 1 << 20
