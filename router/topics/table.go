@@ -44,7 +44,7 @@ const (
 // rendered from it.
 func Table() []Spec {
 	return []Spec{
-		{schemas.TopicRegistration, "subject ref", 6, Delete, day, maxMessageBytes, []string{"intake"}, []string{"matcher"},
+		{schemas.TopicRegistration, "subject ref", 3, Delete, day, maxMessageBytes, []string{"intake"}, []string{"matcher"},
 			"ADT messages taken from care settings. A registration that matches nothing leaves no identity behind after 24 hours."},
 		// One partition: its next offset is the position of the index, one
 		// number that proves the index whole and as new as it must be.
@@ -52,11 +52,11 @@ func Table() []Spec {
 			"Plans shared by local authorities: the truth behind the index."},
 		{schemas.TopicAuthority, "LA code", 1, Compact, 0, maxMessageBytes, []string{"web"}, []string{"matcher", "web"},
 			"Contacts of local authorities and the health of their feeds."},
-		{schemas.TopicOutcome, "care setting", 6, Delete, 7 * day, maxMessageBytes, []string{"matcher"}, []string{"delivery", "web"},
+		{schemas.TopicOutcome, "care setting", 3, Delete, 7 * day, maxMessageBytes, []string{"matcher"}, []string{"delivery", "web"},
 			"Answers to care settings."},
 		{schemas.TopicNotice, "LA code", 3, Delete, 30 * day, maxMessageBytes, []string{"matcher"}, []string{"delivery"},
 			"Notices to local authorities that a person they protect was seen."},
-		{schemas.TopicAudit, "subject ref, or care setting where nothing matched", 6, Delete, auditRetention, maxMessageBytes, []string{"intake", "matcher", "delivery", "web"}, []string{"matcher", "web"},
+		{schemas.TopicAudit, "subject ref, or care setting where nothing matched", 3, Delete, auditRetention, maxMessageBytes, []string{"intake", "matcher", "delivery", "web"}, []string{"matcher", "web"},
 			"What was decided, seen and changed."},
 		{schemas.TopicCheckpoint, "log id", 1, Compact, 0, maxMessageBytes, []string{"web"}, []string{"web"},
 			"Signed heads of the audit log."},
