@@ -30,6 +30,7 @@ import (
 type load struct {
 	rate        int // messages a second; 0: flat out
 	connections int
+	warmUp      time.Duration // sent first, at the same rate, and not counted
 	duration    time.Duration
 }
 
@@ -86,6 +87,7 @@ those.`,
 	}
 	c.Flags().IntVar(&l.rate, "rate", 0, "messages a second, open loop; 0: flat out")
 	c.Flags().IntVar(&l.connections, "connections", 32, "MLLP connections")
+	c.Flags().DurationVar(&l.warmUp, "warm-up", 2*time.Second, "how long to send first without counting")
 	c.Flags().DurationVar(&l.duration, "for", 10*time.Second, "how long to send")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -238,13 +240,16 @@ func (s *shell) measure(ctx context.Context, l load) (report, error) {
 		return r, err
 	}
 	defer w.close()
-	ack := hdrhistogram.New(1, 120_000_000, 3)
+	if err := w.warmUp(ctx, b.mllp, l); err != nil {
+		return r, err
+	}
+	ack := newHistogram()
 	begin := time.Now()
 	if err := w.send(ctx, b.mllp, l, ack); err != nil {
 		return r, err
 	}
 	took := time.Since(begin)
-	w.await(ctx, 30*time.Second)
+	w.await(ctx)
 	r.Seconds, r.Accepted, r.Outcomes = took.Seconds(), ack.TotalCount(), w.histogram.TotalCount()
 	r.AcceptedPS = float64(r.Accepted) / took.Seconds()
 	r.OutcomesPS = float64(r.Outcomes) / w.last.Sub(begin).Seconds()
@@ -293,7 +298,7 @@ func (b *server) watch(ctx context.Context) (*watcher, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{client: client, codec: codec, cancel: cancel, run: fmt.Sprintf("B%d-", time.Now().UnixNano()), due: map[string]time.Time{}, histogram: hdrhistogram.New(1, 120_000_000, 3), last: time.Now()}
+	w := &watcher{client: client, codec: codec, cancel: cancel, run: newRun(), due: map[string]time.Time{}, histogram: newHistogram(), last: time.Now()}
 	for p, next := range ends {
 		w.wait.Go(func() {
 			for ctx.Err() == nil {
@@ -331,9 +336,30 @@ func (w *watcher) close() {
 	_ = w.client.Close()
 }
 
-// await waits until every accepted message has its outcome.
-func (w *watcher) await(ctx context.Context, limit time.Duration) {
-	until := time.Now().Add(limit)
+// warmUp sends the load once without counting it: connections, code and the
+// matcher's history are then those of a broker at work, not of one just started.
+func (w *watcher) warmUp(ctx context.Context, to string, l load) error {
+	l.duration = l.warmUp
+	if err := w.send(ctx, to, l, newHistogram()); err != nil {
+		return err
+	}
+	w.await(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.due)
+	w.histogram.Reset()
+	w.run = newRun()
+	return nil
+}
+
+func newRun() string { return fmt.Sprintf("B%d-", time.Now().UnixNano()) }
+
+// newHistogram counts microseconds up to two minutes, to three digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 120_000_000, 3) }
+
+// await waits until every accepted message has its outcome, but not for ever.
+func (w *watcher) await(ctx context.Context) {
+	until := time.Now().Add(30 * time.Second)
 	for time.Now().Before(until) && ctx.Err() == nil {
 		w.mu.Lock()
 		open := len(w.due)
@@ -354,7 +380,7 @@ func (w *watcher) send(ctx context.Context, to string, l load, ack *hdrhistogram
 	begin := time.Now()
 	for c := range l.connections {
 		wait.Go(func() {
-			own := hdrhistogram.New(1, 120_000_000, 3)
+			own := newHistogram()
 			err := w.connection(ctx, to, l, c, begin, own)
 			mu.Lock()
 			defer mu.Unlock()
