@@ -87,7 +87,7 @@ func (s *System) watchDisk(cfg Config) error {
 
 // probeDisk is nil when the disk has room and a small file can be written and fsynced.
 func probeDisk(cfg Config) error {
-	free, err := freeSpace(cfg.Dir)
+	free, err := cfg.freeSpace(cfg.Dir)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,7 +44,7 @@ func client(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	opts = append([]kgo.Opt{kgo.SeedBrokers(addr), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0),
 		kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(1), kgo.ProducerBatchCompression(kgo.NoCompression()),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RetryTimeout(10 * time.Second)}, opts...)
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RetryTimeout(10 * time.Second), kgo.RecordDeliveryTimeout(30 * time.Second)}, opts...)
 	c, err := kgo.NewClient(opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -346,7 +346,8 @@ func TestFailedWriteIsNeverAcknowledgedLater(t *testing.T) {
 }
 
 func TestLowDiskRefusesRecordsUntilThereIsRoom(t *testing.T) {
-	s := start(t, Config{Dir: t.TempDir(), MinFree: math.MaxUint64})
+	var free atomic.Uint64
+	s := start(t, Config{Dir: t.TempDir(), freeSpace: func(string) (uint64, error) { return free.Load(), nil }})
 	if err := s.Health(); !errors.Is(err, ErrDiskFull) {
 		t.Fatalf("health: %v, want ErrDiskFull", err)
 	}
@@ -355,8 +356,8 @@ func TestLowDiskRefusesRecordsUntilThereIsRoom(t *testing.T) {
 	if err := kc.ProduceSync(t.Context(), &kgo.Record{Topic: "tight", Value: []byte("v")}).FirstErr(); err == nil {
 		t.Fatal("record accepted on a full disk")
 	}
-	s.health.setDisk(nil) // what the disk watch does when there is room
-	kc = client(t, s.KafkaAddr)
+	free.Store(1 << 30)
+	kc = client(t, s.KafkaAddr, kgo.RecordDeliveryTimeout(checkDiskEvery+10*time.Second))
 	if err := kc.ProduceSync(t.Context(), &kgo.Record{Topic: "tight", Value: []byte("v")}).FirstErr(); err != nil {
 		t.Errorf("record refused though there is room: %v", err)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	MinFree uint64
 	// MaintainEvery is the time between two runs of retention. 0 is DefaultMaintainEvery.
 	MaintainEvery time.Duration
+
+	freeSpace func(dir string) (uint64, error) // set by tests only
 }
 
 // withDefaults fills the fields left empty.
@@ -57,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaintainEvery == 0 {
 		c.MaintainEvery = DefaultMaintainEvery
+	}
+	if c.freeSpace == nil {
+		c.freeSpace = freeSpace
 	}
 	return c
 }
