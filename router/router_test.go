@@ -392,7 +392,10 @@ func TestUnreadableRecordsAreSetAsideAndTheNextFlows(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.accept(registration(2))
-	b.decide(&decider{}, b.producer, b.outcomes(2))
+	b.decide(&decider{}, b.producer, func() bool {
+		letters, err := b.dead.List(ctx)
+		return err == nil && len(letters) == 2 && b.outcomes(2)()
+	})
 	letters, err := b.dead.List(ctx)
 	if err != nil || len(letters) != 2 || letters[0].Code != "CPIS-K001" || letters[1].Code != "CPIS-K002" {
 		t.Fatalf("dead letters %+v, %v", letters, err)
