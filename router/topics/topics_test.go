@@ -35,9 +35,9 @@ func newFake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	return f
 }
 
-func open(t testing.TB, f *kfake.Cluster, partitions int) *Client {
+func open(t testing.TB, seeds []string, partitions int) *Client {
 	t.Helper()
-	c, err := Open(context.Background(), Config{Brokers: f.ListenAddrs(), EventPartitions: partitions, RequestTimeout: 2 * time.Second, DeliveryTimeout: time.Second})
+	c, err := Open(context.Background(), Config{Brokers: seeds, EventPartitions: partitions, RequestTimeout: 2 * time.Second, DeliveryTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,9 +68,9 @@ func rec(i int) Record {
 }
 
 // oracle reads a whole topic with an independent client.
-func oracle(t testing.TB, f *kfake.Cluster, topic schemas.Topic, want int) []*kgo.Record {
+func oracle(t testing.TB, seeds []string, topic schemas.Topic, want int) []*kgo.Record {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...), kgo.ConsumeTopics(string(topic)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.ConsumeTopics(string(topic)), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,53 +99,11 @@ func TestK08PartitionIsTheJavaDefault(t *testing.T) {
 	})
 }
 
-func TestProduceAndFetchAgreeWithTheOracle(t *testing.T) {
-	f := newFake(t)
-	c := open(t, f, 3)
-	p := newProducer(t, c)
-	const n = 2500 // more than two batches
-	var records []Record
-	for i := range n {
-		records = append(records, rec(i))
-	}
-	records[7].Value = nil
-	if err := p.Produce(context.Background(), records...); err != nil {
-		t.Fatal(err)
-	}
-	theirs := oracle(t, f, topic, n)
-	got := map[string]Record{}
-	for part := range 3 {
-		ends, err := c.Ends(context.Background(), topic)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = c.ReadFrom(context.Background(), topic, part, 0, ends[part], func(b []Record) error {
-			for _, r := range b {
-				got[string(r.Headers[0].Value)] = r
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(got) != n || len(theirs) != n {
-		t.Fatalf("we read %d, the oracle %d, want %d", len(got), len(theirs), n)
-	}
-	for _, r := range theirs {
-		ours := got[string(r.Headers[0].Value)]
-		if string(ours.Key) != string(r.Key) || string(ours.Value) != string(r.Value) || (ours.Value == nil) != (r.Value == nil) ||
-			ours.Offset != r.Offset || ours.Partition != int(r.Partition) || !ours.Time.Equal(r.Timestamp) || len(ours.Headers) != 2 {
-			t.Fatalf("we read %+v, the oracle %+v", ours, r)
-		}
-	}
-}
-
 // TestK02RetriesAppendOnce drives the producer through answers that were lost,
 // refused for now, or sent after the batch was appended all the same.
 func TestK02RetriesAppendOnce(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 2)
+	c := open(t, f.ListenAddrs(), 2)
 	p := newProducer(t, c)
 	faults := []int16{kerr.NotEnoughReplicas.Code, kerr.NotEnoughReplicasAfterAppend.Code, kerr.RequestTimedOut.Code, kerr.NotLeaderForPartition.Code, -100}
 	var mu sync.Mutex
@@ -184,7 +142,7 @@ func TestK02RetriesAppendOnce(t *testing.T) {
 		}
 	}
 	last := map[string]int{}
-	records := oracle(t, f, topic, n)
+	records := oracle(t, f.ListenAddrs(), topic, n)
 	if len(records) != n {
 		t.Fatalf("%d records for %d produced", len(records), n)
 	}
@@ -207,7 +165,7 @@ func TestK02RetriesAppendOnce(t *testing.T) {
 // answer: the same sequence must not be appended twice.
 func TestK02AnswersLostAfterAppend(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	p := newProducer(t, c)
 	h := f.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend, Count: 20})
 	for i := range 50 {
@@ -215,7 +173,7 @@ func TestK02AnswersLostAfterAppend(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := oracle(t, f, topic, 50); len(got) != 50 {
+	if got := oracle(t, f.ListenAddrs(), topic, 50); len(got) != 50 {
 		t.Errorf("%d records for 50 produced", len(got))
 	}
 	if h.Hits() != 20 {
@@ -225,7 +183,7 @@ func TestK02AnswersLostAfterAppend(t *testing.T) {
 
 func TestK01UnreachableKafkaIsNeverSuccess(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	p := newProducer(t, c)
 	if err := p.Produce(context.Background(), rec(0)); err != nil {
 		t.Fatal(err)
@@ -240,7 +198,7 @@ func TestK01UnreachableKafkaIsNeverSuccess(t *testing.T) {
 }
 
 func TestRecordTooLargeIsRejected(t *testing.T) {
-	p := newProducer(t, open(t, newFake(t), 1))
+	p := newProducer(t, open(t, newFake(t).ListenAddrs(), 1))
 	err := p.Produce(context.Background(), Record{Topic: topic, Key: []byte("k"), Value: make([]byte, maxBatchBytes), Time: time.Now()})
 	if !errors.Is(err, ErrRejected) {
 		t.Errorf("got %v", err)
@@ -249,7 +207,7 @@ func TestRecordTooLargeIsRejected(t *testing.T) {
 
 func TestK05CloseNeverHangs(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	p := newProducer(t, c)
 	var wait sync.WaitGroup
 	for i := range 20 {
@@ -269,162 +227,9 @@ func TestK05CloseNeverHangs(t *testing.T) {
 	}
 }
 
-func TestK15ExpiredRecordsAreNotSkipped(t *testing.T) {
-	f := newFake(t)
-	c := open(t, f, 1)
-	p := newProducer(t, c)
-	for i := range 10 {
-		if err := p.Produce(context.Background(), rec(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	deleteBefore(t, f, 6)
-	_, err := c.Fetch(context.Background(), topic, 0, 2, 100*time.Millisecond, 1<<20)
-	var gap *GapError
-	if !errors.As(err, &gap) || gap.LogStart != 6 || gap.Asked != 2 {
-		t.Fatalf("got %v", err)
-	}
-	b, err := c.Fetch(context.Background(), topic, 0, 6, 100*time.Millisecond, 1<<20)
-	if err != nil || len(b.Records) != 4 {
-		t.Errorf("from the log start: %d records, %v", len(b.Records), err)
-	}
-}
-
-func deleteBefore(t *testing.T, f *kfake.Cluster, offset int64) {
-	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	req := kmsg.NewDeleteRecordsRequest()
-	rt := kmsg.NewDeleteRecordsRequestTopic()
-	rt.Topic = string(topic)
-	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
-	rp.Offset = offset
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	if _, err := req.RequestWith(context.Background(), cl); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestK16TruncationIsNoticed(t *testing.T) {
-	f := newFake(t)
-	c := open(t, f, 1)
-	if err := newProducer(t, c).Produce(context.Background(), rec(0)); err != nil {
-		t.Fatal(err)
-	}
-	_, err := c.Fetch(context.Background(), topic, 0, 5, 100*time.Millisecond, 1<<20)
-	var cut *TruncatedError
-	if !errors.As(err, &cut) || cut.End != 1 {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestK21NewGroupStartsAtTheStart(t *testing.T) {
-	f := newFake(t)
-	c := open(t, f, 1)
-	if err := newProducer(t, c).Produce(context.Background(), rec(0)); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	err := c.RunGroup(ctx, GroupConfig{ID: "g", Topics: []schemas.Topic{topic}}, func(_ context.Context, a *Assignment) error {
-		if a.Offset != 0 {
-			t.Errorf("begins at %d", a.Offset)
-		}
-		cancel()
-		return nil
-	})
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-// TestK18PartitionsMoveWithTheirOffsets lets a second member join and the
-// first leave: every record is seen, and each member begins where the last
-// committed.
-func TestK18PartitionsMoveWithTheirOffsets(t *testing.T) {
-	f := newFake(t)
-	c := open(t, f, 4)
-	p := newProducer(t, c)
-	var mu sync.Mutex
-	seen := map[string]int{}
-	work := func(ctx context.Context, a *Assignment) error {
-		next := a.Offset
-		for ctx.Err() == nil {
-			b, err := c.Fetch(ctx, topic, a.Partition, next, 50*time.Millisecond, 1<<20)
-			if err != nil {
-				return err
-			}
-			if len(b.Records) == 0 {
-				continue
-			}
-			mu.Lock()
-			for _, r := range b.Records {
-				seen[string(r.Value)]++
-			}
-			mu.Unlock()
-			next = b.Next
-			if err := a.Commit(ctx, next); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	group := GroupConfig{ID: "g", Topics: []schemas.Topic{topic}, SessionTimeout: 6 * time.Second, Heartbeat: 50 * time.Millisecond}
-	first, stopFirst := context.WithCancel(context.Background())
-	second, stopSecond := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = c.RunGroup(first, group, work) })
-	total := 0
-	produce := func(n int) {
-		for range n {
-			if err := p.Produce(context.Background(), rec(total)); err != nil {
-				t.Error(err)
-			}
-			total++
-		}
-	}
-	all := func() {
-		deadline := time.Now().Add(15 * time.Second)
-		for time.Now().Before(deadline) {
-			mu.Lock()
-			n := len(seen)
-			mu.Unlock()
-			if n == total {
-				return
-			}
-			<-time.After(5 * time.Millisecond)
-		}
-		t.Errorf("%d of %d records seen", len(seen), total)
-	}
-	produce(100)
-	all()
-	wait.Go(func() { _ = c.RunGroup(second, group, work) })
-	produce(200)
-	all()
-	stopFirst()
-	produce(200)
-	all()
-	stopSecond()
-	wait.Wait()
-	offsets, err := c.GroupOffsets(context.Background(), "g", topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var committed int64
-	for _, o := range offsets {
-		committed += max(o, 0)
-	}
-	if committed != int64(total) {
-		t.Errorf("committed %d of %d", committed, total)
-	}
-}
-
 func TestWorkThatFailsIsGivenThePartitionAgain(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	tries := 0
 	_ = c.RunGroup(ctx, GroupConfig{ID: "g", Topics: []schemas.Topic{topic}}, func(context.Context, *Assignment) error {
@@ -440,7 +245,7 @@ func TestWorkThatFailsIsGivenThePartitionAgain(t *testing.T) {
 
 func TestPlanSeesDriftAndApplyMendsIt(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 2)
+	c := open(t, f.ListenAddrs(), 2)
 	changes, err := c.Plan(context.Background())
 	if err != nil || len(changes) != 0 {
 		t.Fatalf("just applied, yet %v, %v", changes, err)

@@ -27,16 +27,18 @@ import (
 // tapped is a connection whose incoming bytes go through a function.
 type tapped struct {
 	net.Conn
-	tap func([]byte)
+	tap func([]byte) error
 }
 
 func (c tapped) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.tap(b[:n])
+	if cut := c.tap(b[:n]); cut != nil {
+		return 0, errors.Join(cut, c.Close())
+	}
 	return n, err
 }
 
-func tap(c *Client, f func([]byte)) {
+func tap(c *Client, f func([]byte) error) {
 	c.transport.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err != nil {
@@ -46,15 +48,15 @@ func tap(c *Client, f func([]byte)) {
 	}
 }
 
-func second(t *testing.T, f *kfake.Cluster, f2 func([]byte)) *Client {
+func second(t *testing.T, seeds []string, f func([]byte) error) *Client {
 	t.Helper()
-	c, err := Open(context.Background(), Config{Brokers: f.ListenAddrs(), EventPartitions: 1, RequestTimeout: 2 * time.Second, DeliveryTimeout: 5 * time.Second})
+	c, err := Open(context.Background(), Config{Brokers: seeds, EventPartitions: 1, RequestTimeout: 2 * time.Second, DeliveryTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if f2 != nil {
-		tap(c, f2)
+	if f != nil {
+		tap(c, f)
 	}
 	return c
 }
@@ -63,17 +65,18 @@ func second(t *testing.T, f *kfake.Cluster, f2 func([]byte)) *Client {
 // the record may come, once, and the sequence is whole for the next.
 func TestK03GivingUpIsNotUndoing(t *testing.T) {
 	f := newFake(t)
-	_ = open(t, f, 1)
+	_ = open(t, f.ListenAddrs(), 1)
 	var mu sync.Mutex
 	hold := make(chan struct{})
 	held := false
-	c := second(t, f, func([]byte) {
+	c := second(t, f.ListenAddrs(), func([]byte) error {
 		mu.Lock()
 		wait := held
 		mu.Unlock()
 		if wait {
 			<-hold
 		}
+		return nil
 	})
 	p := newProducer(t, c)
 	if err := p.Produce(context.Background(), rec(0)); err != nil {
@@ -95,7 +98,7 @@ func TestK03GivingUpIsNotUndoing(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
-	for _, r := range oracle(t, f, topic, 3) {
+	for _, r := range oracle(t, f.ListenAddrs(), topic, 3) {
 		seen[string(r.Value)]++
 	}
 	if len(seen) != 3 || seen["1"] != 1 {
@@ -106,16 +109,17 @@ func TestK03GivingUpIsNotUndoing(t *testing.T) {
 // K9: a record changed on its way is not delivered.
 func TestK09ChangedBytesAreNoticed(t *testing.T) {
 	f := newFake(t)
-	p := newProducer(t, open(t, f, 1))
+	p := newProducer(t, open(t, f.ListenAddrs(), 1))
 	r := rec(0)
 	r.Value = []byte("plan=YES")
 	if err := p.Produce(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}
-	c := second(t, f, func(b []byte) {
+	c := second(t, f.ListenAddrs(), func(b []byte) error {
 		if i := bytes.Index(b, []byte("plan=YES")); i >= 0 {
 			b[i+5] = 'N'
 		}
+		return nil
 	})
 	b, err := c.Fetch(context.Background(), topic, 0, 0, 100*time.Millisecond, 1<<20)
 	if err == nil || len(b.Records) > 0 {
@@ -126,7 +130,7 @@ func TestK09ChangedBytesAreNoticed(t *testing.T) {
 // K10: a transaction's marker is never handed out as a record.
 func TestK10MarkersAreNoRecords(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(f.ListenAddrs()...), kgo.TransactionalID("x"), kgo.DefaultProduceTopic(string(topic)))
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +182,7 @@ func emptyBatch(base int64) []byte {
 // compacted topic; on another topic they are a gap.
 func TestK12EmptyBatchesAreSteppedOver(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	p := newProducer(t, c)
 	for i := range 10 {
 		for _, at := range []schemas.Topic{schemas.TopicIndicator, topic} {
@@ -238,7 +242,7 @@ func TestK14K17TopicsForbidWhatTheClientCannotGuard(t *testing.T) {
 // K23: stopping does not wait for a broker that is gone.
 func TestK23StoppingDoesNotWaitForABroker(t *testing.T) {
 	f := newFake(t)
-	c := open(t, f, 1)
+	c := open(t, f.ListenAddrs(), 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	joined := make(chan struct{})
 	stopped := make(chan struct{})
