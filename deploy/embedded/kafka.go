@@ -28,6 +28,22 @@ func brokerConfigs() map[string]string {
 
 // startKafka repairs the data directory, if there is one, and brings one broker up on it.
 func (s *System) startKafka(cfg Config) error {
+	dir := filepath.Join(cfg.Dir, "kafka")
+	var kept *disk
+	if cfg.Dir != "" {
+		if err := repair(cfg.Dir); err != nil {
+			return fmt.Errorf("repair data directory: %w", err)
+		}
+		var err error
+		if kept, err = openDisk(filepath.Join(dir, "partitions"), cfg.fsync, func(err error) {
+			if s.health.writeFailed() {
+				cfg.Log.Error("records are refused until a restart", "reason", err)
+			}
+		}); err != nil {
+			return err
+		}
+		s.onStop("disk", kept.close)
+	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.ClusterID("cpis-embedded"),
@@ -38,15 +54,11 @@ func (s *System) startKafka(cfg Config) error {
 			if err != nil {
 				return nil, err
 			}
-			return guardListener{ln, s.health}, nil
+			return guardListener{ln, s.health, kept}, nil
 		}),
 	}
-	dir := filepath.Join(cfg.Dir, "kafka")
 	if cfg.Dir != "" {
-		if err := repair(cfg.Dir); err != nil {
-			return fmt.Errorf("repair data directory: %w", err)
-		}
-		opts = append(opts, kfake.DataDir(dir), kfake.SyncWrites())
+		opts = append(opts, kfake.DataDir(dir))
 	}
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {

@@ -118,13 +118,18 @@ func plantEnds(dir string) error {
 	}
 	for _, t := range topics.Topics {
 		for p := range t.Partitions {
-			pdir := filepath.Join(dir, "kafka", "partitions", fmt.Sprintf("%s-%d", url.PathEscape(t.Name), p))
+			pdir := filepath.Join(dir, "kafka", "partitions", partitionFolder(t.Name, p))
 			if err := plantEnd(pdir, known[endKey(t.ID, p)]); err != nil {
 				return fmt.Errorf("partition %d of topic %s: %w", p, t.Name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// partitionFolder is kfake's name for the folder of a partition.
+func partitionFolder(topic string, p int) string {
+	return fmt.Sprintf("%s-%d", url.PathEscape(topic), p)
 }
 
 // plantEnd does it for one partition directory.

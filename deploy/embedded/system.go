@@ -41,7 +41,9 @@ type Config struct {
 	// MaintainEvery is the time between two runs of retention. 0 is DefaultMaintainEvery.
 	MaintainEvery time.Duration
 
-	freeSpace func(dir string) (uint64, error) // set by tests only
+	// Set by tests only.
+	freeSpace func(dir string) (uint64, error)
+	fsync     func(*os.File) error
 }
 
 // withDefaults fills the fields left empty.
@@ -62,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.freeSpace == nil {
 		c.freeSpace = freeSpace
+	}
+	if c.fsync == nil {
+		c.fsync = (*os.File).Sync
 	}
 	return c
 }
