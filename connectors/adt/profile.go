@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cpis/connectors/hl7"
@@ -77,9 +78,12 @@ func (p Profile) Matches(m *hl7.Message) bool {
 	return (p.Application == "*" || p.Application == m.Value("MSH-3")) && (p.Facility == "*" || p.Facility == m.Value("MSH-4"))
 }
 
+// london reads the zone files once: nearly every sender lives there.
+var london = sync.OnceValues(func() (*time.Location, error) { return time.LoadLocation("Europe/London") })
+
 func (p Profile) location() (*time.Location, error) {
-	if p.Zone == "" {
-		return time.LoadLocation("Europe/London")
+	if p.Zone == "" || p.Zone == "Europe/London" {
+		return london()
 	}
 	return time.LoadLocation(p.Zone)
 }
