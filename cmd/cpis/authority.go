@@ -21,11 +21,18 @@ func (s *shell) la() *cobra.Command {
 	up := &cobra.Command{
 		Use: "upload FILE", Args: usage(cobra.ExactArgs(1)),
 		Short:   "Send a CSV or JSON Lines file of plans, or the authority's contacts, and print a verdict per record",
-		Example: "  cpis la upload contacts.json --contacts --authority E09000019\n  cpis la upload plans.csv --authority E09000019",
+		Example: "  cpis la upload contacts.json --contacts --authority E09000019\n  cpis la upload plans.csv --authority E09000019 --server http://127.0.0.1:8080",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			code := schemas.AuthorityCode(authority)
 			if !code.Valid() {
 				return exit{exitUsage, errors.New("say whose records these are with --authority CODE (3 to 9 letters and digits)")}
+			}
+			if server == "" {
+				config, err := s.load()
+				if err != nil {
+					return err
+				}
+				server = "http://" + config.HTTP.Listen
 			}
 			text, err := os.ReadFile(args[0])
 			if err != nil {
@@ -58,7 +65,7 @@ func (s *shell) la() *cobra.Command {
 		},
 	}
 	up.Flags().StringVar(&authority, "authority", "", "code of the local authority")
-	up.Flags().StringVar(&server, "server", "http://127.0.0.1:8080", "address of the broker")
+	up.Flags().StringVar(&server, "server", "", "address of the broker; default http:// and http.listen")
 	up.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	up.Flags().BoolVar(&contacts, "contacts", false, "the file holds the authority's contacts")
 	root.AddCommand(up)

@@ -148,7 +148,7 @@ func (s *shell) startServer(ctx context.Context) (*server, error) {
 		s.flags[key] = value
 	}
 	s.file = file
-	args := []string{"serve", "--config", file, "--data", dir, "--mllp-listen", ports[0], "--http-listen", ports[1], "--kafka-listen", ports[2]}
+	args := []string{"serve", "--config", file, "--data", dir, "--mllp-listen", ports[0], "--http-listen", ports[1], "--kafka-listen", ports[2], "--registry-listen", ports[3]}
 	config, err := s.remote()
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (s *shell) startServer(ctx context.Context) (*server, error) {
 		}
 	}
 	b.cmd = exec.Command(self, args...)
-	b.cmd.Env = append(os.Environ(), "CPIS_REGISTRY_LISTEN="+ports[3], "CPIS_LOG_LEVEL=warn")
+	b.cmd.Env = append(os.Environ(), "CPIS_LOG_LEVEL=warn")
 	b.cmd.Stderr = s.err
 	if err := b.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start broker: %w", err)

@@ -80,18 +80,20 @@ type story struct {
 	sent  int
 }
 
-// cast is who is on a plan: record id, number, family name, given name, date
-// of birth, sex, kind of plan. All invented; the numbers are never issued.
-func cast() map[string][]string {
+// cast is who is on a plan, by authority, as rows of its file. All invented;
+// the numbers are never issued. One plan has ended, and one is for a child who
+// is not born yet.
+func cast(now time.Time) map[string][]string {
+	day := func(months int) string { return now.AddDate(0, months, 0).Format(time.DateOnly) }
 	return map[string][]string{
 		"E06A": {
-			"A1,9990000018,Example,Ada,2019-08-07,F,CPP,2026-03-03,,,1",
-			"A2,9990000042,Specimen,Leo,2012-05-16,M,LAC,2025-06-01,,,1",
-			"A3,9990000077,Sampleton,Mia,1994-02-11,F,UNBORN,2026-09-01,,2027-01-20,1",
+			"A1,9990000018,Example,Ada,2019-08-07,F,CPP," + day(-8) + ",,,1",
+			"A2,9990000042,Specimen,Leo,2018-05-16,M,LAC," + day(-17) + ",,,1",
+			"A3,9990000077,Sampleton,Mia,1994-02-11,F,UNBORN," + day(-2) + ",," + day(2) + ",1",
 		},
 		"E06B": {
-			"B1,9990000018,Example,Ada,2019-08-07,F,LAC,2026-06-10,,,1",
-			"B2,9990000085,Trialby,Noah,2016-11-30,M,CPP,2025-02-02,2026-01-09,,1",
+			"B1,9990000018,Example,Ada,2019-08-07,F,LAC," + day(-5) + ",,,1",
+			"B2,9990000085,Trialby,Noah,2016-11-30,M,CPP," + day(-21) + "," + day(-10) + ",,1",
 		},
 	}
 }
@@ -166,7 +168,7 @@ func (st *story) share(ctx context.Context, sys *system) error {
 		if err := socialcare.PutContacts(ctx, server, code, strings.NewReader(contacts)); err != nil {
 			return err
 		}
-		file := strings.Join(socialcare.Columns(), ",") + "\n" + strings.Join(cast()[string(code)], "\n") + "\n"
+		file := strings.Join(socialcare.Columns(), ",") + "\n" + strings.Join(cast(time.Now())[string(code)], "\n") + "\n"
 		result, err := socialcare.Upload(ctx, server, code, socialcare.CSV, strings.NewReader(file))
 		if err != nil {
 			return err
@@ -194,7 +196,7 @@ func (st *story) fourPlaces(ctx context.Context, conn *mllp.Client) error {
 	if err := st.register(ctx, conn, 1, []string{"9990000085", "Trialby", "Noah", "20161130", "M"}, "NSTS01"); err != nil {
 		return err
 	}
-	return st.register(ctx, conn, 3, []string{"9990000042", "Specimen", "Leo", "20120516", "M"}, "NSTS02")
+	return st.register(ctx, conn, 3, []string{"9990000042", "Specimen", "Leo", "20180516", "M"}, "NSTS02")
 }
 
 // goOn registers invented people until ctx ends.

@@ -52,6 +52,13 @@ AA, for "cpis ledger --acked".`,
 			if err != nil {
 				return err
 			}
+			if to == "" {
+				config, err := s.load()
+				if err != nil {
+					return err
+				}
+				to = config.MLLP.Listen
+			}
 			log := io.Discard
 			if logFile != "" {
 				f, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -64,7 +71,7 @@ AA, for "cpis ledger --acked".`,
 			return s.send(cmd.Context(), to, messages, log, wait)
 		},
 	}
-	c.Flags().StringVar(&to, "to", "127.0.0.1:2575", "receiver, host:port")
+	c.Flags().StringVar(&to, "to", "", "receiver, host:port; default mllp.listen")
 	c.Flags().StringVar(&logFile, "log", "", "append the control ids answered AA to this file")
 	c.Flags().DurationVar(&wait, "retry", 0, "how long to send again where no answer comes")
 	return c

@@ -44,6 +44,7 @@ instead; start several processes with the same roles and they share the work.`,
 	c.Flags().Var(setting{s.flags, "mllp.listen"}, "mllp-listen", "address for HL7 v2 senders")
 	c.Flags().Var(setting{s.flags, "http.listen"}, "http-listen", "address for authorities, health and metrics; off for none")
 	c.Flags().Var(setting{s.flags, "kafka.listen"}, "kafka-listen", "address of the embedded Kafka")
+	c.Flags().Var(setting{s.flags, "registry.listen"}, "registry-listen", "address of the embedded schema registry")
 	return c
 }
 
