@@ -19,17 +19,25 @@ type Decider interface {
 	Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision
 }
 
-// errUndecided keeps a registration waiting: its setting has been told
-// CHECK_FAILED, and it is asked again until there is an answer.
-var errUndecided = errors.New("no answer yet")
+var (
+	// errUndecided keeps a registration waiting: its setting has been told
+	// CHECK_FAILED, and it is asked again until there is an answer.
+	errUndecided = errors.New("no answer yet")
+	// errReadBack means that nobody knows which records of a commit stand on
+	// their topics: deciding again could tell a setting other than what is on
+	// record, so the topics are read back first.
+	errReadBack = errors.New("result of a commit is not known")
+)
 
-// Decide is the stage from registrations to answers. For each it commits the
-// audit record first, then the outcome and the notices, then the offset.
+// Decide is the stage from registrations to answers. For one that names a plan
+// it commits the audit record first, then the notices, then the outcome: nothing
+// is told that is not on record. For one that names nobody, audit record and
+// outcome are committed together. The offset comes last.
 //
 // A crash between these steps must neither lose an answer nor give two. So
-// before a partition is worked on, the tails of the output topics are read
-// back: an answer whose audit record stands there is told as it was decided,
-// and only what is missing is written.
+// before a partition is worked on, and after a commit whose result is not
+// known, the tails of the output topics are read back: an answer that stands
+// on one of them is told as it was decided, and only what is missing is written.
 type Decide struct {
 	*Publisher
 	Keys    *schemas.Keyring
@@ -79,9 +87,9 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 			continue
 		}
 		a.at = i
-		switch audit := l.told.unpublished[a.reg.EventID]; {
-		case audit != nil:
-			a.outcome, a.stored = outcomeOf(audit), true
+		switch decided := l.told.unpublished[a.reg.EventID]; {
+		case decided != nil:
+			a.outcome, a.stored = *decided, true
 		case t.Behind:
 			l.compose(a, schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonEarlierUnanswered})
 		default:
@@ -140,11 +148,10 @@ func (d *Decide) provisionalID(event string) string {
 	return d.Keys.ID("outcome", event, "check failed")
 }
 
-// publish commits the audit records, then the notices, then the outcomes, and
-// writes into errs who has to come again. An outcome on its topic means that
-// everything before it is there too.
+// publish commits what the answers are made of, and writes into errs who has to
+// come again.
 func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) {
-	var audits, notices, outcomes []topics.Record
+	var first, notices, last []topics.Record
 	var telling []*answer
 	for _, a := range open {
 		if a.outcome.State == schemas.StateCheckFailed {
@@ -158,32 +165,29 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 			errs[a.at] = err
 			continue
 		}
+		telling = append(telling, a)
 		if !a.stored {
-			audits = append(audits, audit)
+			first = append(first, audit)
 		}
-		notices, outcomes, telling = append(notices, told...), append(outcomes, outcome), append(telling, a)
-	}
-	err := l.d.commit(ctx, audits)
-	if err == nil {
-		for _, a := range telling {
-			l.told.audited(&a.outcome)
+		if a.outcome.State.Matched() {
+			notices, last = append(notices, told...), append(last, outcome)
+		} else {
+			first = append(first, outcome)
 		}
-		err = l.d.commit(ctx, unique(notices))
 	}
-	if err == nil {
-		err = l.d.commit(ctx, outcomes)
+	for _, step := range [][]topics.Record{first, unique(notices), last} {
+		if err := l.d.commit(ctx, step); err != nil {
+			for _, a := range telling {
+				errs[a.at] = err
+			}
+			return
+		}
 	}
 	for _, a := range telling {
-		if err != nil {
-			errs[a.at] = err
-		} else {
-			l.told.published(&a.outcome)
-		}
+		l.told.published(&a.outcome)
 	}
-	if err == nil {
-		for _, n := range notices {
-			l.told.notices.add(headersOf(n)["ce_id"])
-		}
+	for _, n := range notices {
+		l.told.notices.add(headersOf(n)["ce_id"])
 	}
 }
 
@@ -192,9 +196,19 @@ func (d *Decide) commit(ctx context.Context, records []topics.Record) error {
 		return nil
 	}
 	if err := d.Log.Produce(ctx, records...); err != nil {
-		return fmt.Errorf("commit to %s: %w", records[0].Topic, err)
+		return fmt.Errorf("%w: commit to %s: %w", errReadBack, records[0].Topic, err)
 	}
 	return nil
+}
+
+// audit renders the audit record of an outcome.
+func (d *Decide) audit(o *schemas.Outcome) (topics.Record, error) {
+	key := string(o.SubjectRef)
+	if key == "" {
+		key = settingKey(o.ODS, o.Setting)
+	}
+	id := d.Keys.ID("audit", o.OutcomeID)
+	return d.record(schemas.TopicAudit, key, id, o.EventID, auditOf(*o, id))
 }
 
 // records renders an answer: its audit record, the notices that were not sent
@@ -211,13 +225,7 @@ func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.R
 	if err != nil {
 		return audit, nil, outcome, err
 	}
-	auditKey := string(o.SubjectRef)
-	if auditKey == "" {
-		auditKey = settingKey(o.ODS, o.Setting)
-	}
-	auditID := l.d.Keys.ID("audit", o.OutcomeID)
-	audit, err = l.d.record(schemas.TopicAudit, auditKey, auditID, o.EventID, auditOf(*o, auditID))
-	if err != nil {
+	if audit, err = l.d.audit(o); err != nil {
 		return audit, nil, outcome, err
 	}
 	for _, n := range l.notices(a) {

@@ -14,6 +14,7 @@ const (
 	done  fate = iota // finished
 	dead              // can never be finished: to the dead letters
 	again             // not finished yet: try again, keeping its key's order
+	anew              // not known whether finished: open the partition anew, which finds out
 )
 
 // fateOf reads the sentinels. Nothing else in the broker does.
@@ -27,6 +28,8 @@ func fateOf(err error) (fate, schemas.Code) {
 		return dead, "CPIS-K001"
 	case errors.Is(err, connectors.ErrRefused):
 		return dead, "CPIS-K004"
+	case errors.Is(err, errReadBack):
+		return anew, ""
 	}
 	return again, ""
 }

@@ -24,21 +24,23 @@ const (
 // told is what a partition's registrations have been answered. It belongs to
 // one lane.
 type told struct {
-	unpublished map[string]*schemas.Audit // by event id: answers decided, whose outcome is not on its topic yet
-	answered    *recent                   // events with an outcome on the topic
-	failed      *recent                   // events told CHECK_FAILED
-	notices     *recent                   // notices on the topic
+	unpublished map[string]*schemas.Outcome // by event id: answers on record, whose outcome is not on its topic yet
+	answered    *recent                     // events with an outcome on the topic
+	failed      *recent                     // events told CHECK_FAILED
+	notices     *recent                     // notices on the topic
+	unaudited   []*schemas.Outcome          // outcomes on the topic whose audit record did not get there
 }
 
 func newTold() *told {
-	return &told{unpublished: map[string]*schemas.Audit{}, answered: newRecent(), failed: newRecent(), notices: newRecent()}
+	return &told{unpublished: map[string]*schemas.Outcome{}, answered: newRecent(), failed: newRecent(), notices: newRecent()}
 }
 
-// audited notes an answer whose audit record is committed. The first stands.
+// audited notes an answer read back from its audit record. The first stands,
+// but a CHECK_FAILED gives way to the answer that follows it.
 func (t *told) audited(o *schemas.Outcome) {
-	if o.State != schemas.StateCheckFailed && t.unpublished[o.EventID] == nil {
-		a := auditOf(*o, "")
-		t.unpublished[o.EventID] = &a
+	held := t.unpublished[o.EventID]
+	if held == nil || held.State == schemas.StateCheckFailed && o.State != schemas.StateCheckFailed {
+		t.unpublished[o.EventID] = o
 	}
 }
 
@@ -46,10 +48,12 @@ func (t *told) audited(o *schemas.Outcome) {
 func (t *told) published(o *schemas.Outcome) {
 	if o.State == schemas.StateCheckFailed {
 		t.failed.add(o.EventID)
-		return
+	} else {
+		t.answered.add(o.EventID)
 	}
-	t.answered.add(o.EventID)
-	delete(t.unpublished, o.EventID)
+	if held := t.unpublished[o.EventID]; held != nil && held.OutcomeID == o.OutcomeID {
+		delete(t.unpublished, o.EventID)
+	}
 }
 
 // recent is a set that forgets its oldest members.
@@ -108,7 +112,27 @@ func (d *Decide) readBack(ctx context.Context, a *topics.Assignment) (*told, err
 	for _, id := range h.notices {
 		t.notices.add(id)
 	}
-	return t, nil
+	return t, d.auditLate(ctx, a, t)
+}
+
+// auditLate writes the audit records of outcomes that were committed alone. Of
+// what lies before the committed offset nothing is missing: what seems to be
+// stands further back than was read.
+func (d *Decide) auditLate(ctx context.Context, a *topics.Assignment, t *told) error {
+	var late []topics.Record
+	for _, o := range t.unaudited {
+		if o.Origin.Offset < a.Offset {
+			continue
+		}
+		r, err := d.audit(o)
+		if err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		late = append(late, r)
+		t.published(o)
+	}
+	t.unaudited = nil
+	return d.commit(ctx, late)
 }
 
 // oldestOpen is the moment from which answers may exist that the committed
@@ -129,24 +153,27 @@ func (d *Decide) oldestOpen(ctx context.Context, a *topics.Assignment) (time.Tim
 	return since.Add(-readBackMargin), nil
 }
 
+// load reads the topics back, in the order opposite to the one they are written
+// in, so that what is written meanwhile is not taken for missing.
 func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 	h.told, h.notices = map[int]*told{}, nil
-	published := map[string]bool{}
-	err := ReadSince(ctx, d.Client, schemas.TopicNotice, since, func(r topics.Record) error {
+	outcomes := map[string]bool{} // by id: no audit record seen
+	err := ReadSince(ctx, d.Client, schemas.TopicOutcome, since, func(r topics.Record) error {
+		outcomes[headersOf(r)["ce_id"]] = true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = ReadSince(ctx, d.Client, schemas.TopicNotice, since, func(r topics.Record) error {
 		h.notices = append(h.notices, headersOf(r)["ce_id"])
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	err = ReadSince(ctx, d.Client, schemas.TopicOutcome, since, func(r topics.Record) error {
-		published[headersOf(r)["ce_id"]] = true
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return ReadSince(ctx, d.Client, schemas.TopicAudit, since, func(r topics.Record) error {
+	alone := len(outcomes)
+	err = ReadSince(ctx, d.Client, schemas.TopicAudit, since, func(r topics.Record) error {
 		var a schemas.Audit
 		if err := d.Codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
 			d.Logger.Warn("audit record cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
@@ -155,18 +182,44 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 		if a.Kind != schemas.AuditDecision {
 			return nil
 		}
-		t := h.told[int(a.Origin.Partition)]
-		if t == nil {
-			t = newTold()
-			h.told[int(a.Origin.Partition)] = t
-		}
-		o := outcomeOf(&a)
+		t, o := h.lane(a.Origin), outcomeOf(&a)
 		t.audited(&o)
-		if published[o.OutcomeID] {
+		if unseen, published := outcomes[o.OutcomeID]; published {
 			t.published(&o)
+			if unseen {
+				outcomes[o.OutcomeID] = false
+				alone--
+			}
 		}
 		return nil
 	})
+	if err != nil || alone == 0 {
+		return err
+	}
+	return ReadSince(ctx, d.Client, schemas.TopicOutcome, since, func(r topics.Record) error {
+		if !outcomes[headersOf(r)["ce_id"]] {
+			return nil
+		}
+		var o schemas.Outcome
+		if err := d.Codec.Decode(ctx, schemas.TopicOutcome, r.Value, &o); err != nil {
+			d.Logger.Warn("outcome cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
+			return nil
+		}
+		outcomes[o.OutcomeID] = false
+		t := h.lane(o.Origin)
+		t.unaudited = append(t.unaudited, &o)
+		return nil
+	})
+}
+
+// lane is what was told of the partition a question stands on.
+func (h *history) lane(origin schemas.InputPosition) *told {
+	t := h.told[int(origin.Partition)]
+	if t == nil {
+		t = newTold()
+		h.told[int(origin.Partition)] = t
+	}
+	return t
 }
 
 // ReadSince hands every record of a topic from an instant to its present end

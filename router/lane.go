@@ -120,6 +120,9 @@ func (l *lane) run(ctx context.Context) error {
 			l.add(f.batch)
 		case r := <-l.results:
 			l.finish(r)
+			if err := openAnew(r.errs); err != nil {
+				return err
+			}
 		case <-retry.C:
 		case <-commit.C:
 			if err := errors.Join(l.stalled(), l.commit(ctx)); err != nil {
@@ -129,6 +132,16 @@ func (l *lane) run(ctx context.Context) error {
 			return l.drain()
 		}
 	}
+}
+
+// openAnew finds an error that only opening the partition again can mend.
+func openAnew(errs []error) error {
+	for _, err := range errs {
+		if f, _ := fateOf(err); f == anew {
+			return err
+		}
+	}
+	return nil
 }
 
 // drain waits for what is running and commits what it finished.

@@ -105,7 +105,7 @@ type decider struct {
 	mu     sync.Mutex
 	broken bool
 	asked  int
-	flip   bool // the plan is gone
+	flip   bool // the plan is gone, and the second person has one
 }
 
 func (d *decider) Decide(_ context.Context, regs []schemas.Registration) []schemas.Decision {
@@ -117,7 +117,7 @@ func (d *decider) Decide(_ context.Context, regs []schemas.Registration) []schem
 		switch {
 		case d.broken:
 			out[i] = schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonIndexUnreachable}
-		case r.Person.Number == number(0) && !d.flip:
+		case r.Person.Number == number(0) && !d.flip, r.Person.Number == number(1) && d.flip:
 			out[i] = schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Plans: []schemas.Plan{
 				{Authority: "E06A", AuthorityName: "A", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-02", RecordID: "A1"},
 				{Authority: "E06B", AuthorityName: "B", PlanType: schemas.PlanLookedAfter, PlanStart: "2025-01-02", RecordID: "B1"}}}
@@ -251,15 +251,15 @@ func TestAResendIsAnsweredOnce(t *testing.T) {
 	}
 }
 
-// crash lets some records through and then fails, as a process that is killed
-// between two commits does.
+// crash fails the first commit of a topic's records, as a process does that is
+// killed between two commits or in the middle of one.
 type crash struct {
 	Appender
-	mu     sync.Mutex
-	topic  schemas.Topic
-	before int  // calls for the topic that succeed
-	after  bool // the failing call appends all the same
-	down   bool
+	topic schemas.Topic
+	kept  string // which records of the failing commit are appended all the same: none, others, own, all
+
+	mu   sync.Mutex
+	down bool // guarded by mu
 }
 
 func (c *crash) Produce(ctx context.Context, records ...topics.Record) error {
@@ -268,17 +268,21 @@ func (c *crash) Produce(ctx context.Context, records ...topics.Record) error {
 	if c.down {
 		return errors.New("process is dead")
 	}
-	if records[0].Topic == c.topic {
-		if c.before == 0 {
-			c.down = true
-			if c.after {
-				_ = c.Appender.Produce(ctx, records...)
-			}
-			return errors.New("process dies")
-		}
-		c.before--
+	own := func(r topics.Record) bool { return r.Topic == c.topic }
+	if !slices.ContainsFunc(records, own) {
+		return c.Appender.Produce(ctx, records...)
 	}
-	return c.Appender.Produce(ctx, records...)
+	c.down = true
+	var kept []topics.Record
+	for _, r := range records {
+		if c.kept == "all" || c.kept == "own" && own(r) || c.kept == "others" && !own(r) {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) > 0 {
+		_ = c.Appender.Produce(ctx, kept...)
+	}
+	return errors.New("process dies")
 }
 
 func (c *crash) dead() bool {
@@ -288,21 +292,28 @@ func (c *crash) dead() bool {
 }
 
 // TestACrashAnywhereGivesTheSameAnswers kills the stage at every commit it
-// makes, before and after the records reach their topic. Meanwhile the plan is
-// taken back: what was decided before the crash must be told as it was.
+// makes, before, after and while the records reach their topics. Meanwhile the
+// plan is taken back and the other person gets one: what was decided before the
+// crash must be told as it was.
 func TestACrashAnywhereGivesTheSameAnswers(t *testing.T) {
 	for _, topic := range []schemas.Topic{schemas.TopicAudit, schemas.TopicNotice, schemas.TopicOutcome} {
-		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s appended=%v", topic, after), func(t *testing.T) {
+		for _, kept := range []string{"none", "others", "own", "all"} {
+			t.Run(fmt.Sprintf("%s appended %s", topic, kept), func(t *testing.T) {
 				b := newBench(t, 1)
 				b.accept(registration(0), registration(1))
 				d := &decider{}
-				c := &crash{Appender: b.producer, topic: topic, after: after}
+				c := &crash{Appender: b.producer, topic: topic, kept: kept}
 				b.decide(d, c, c.dead)
-				before := read[schemas.Audit](b, schemas.TopicAudit)
-				d.set(func(d *decider) { d.flip = len(before) > 0 })
+				told := map[string]schemas.State{}
+				for _, a := range read[schemas.Audit](b, schemas.TopicAudit) {
+					told[a.EventID] = a.State
+				}
+				for _, o := range read[schemas.Outcome](b, schemas.TopicOutcome) {
+					told[o.EventID] = o.State
+				}
+				d.set(func(d *decider) { d.flip = true })
 				b.decide(d, b.producer, b.outcomes(2))
-				outcomes, audits, notices := read[schemas.Outcome](b, schemas.TopicOutcome), read[schemas.Audit](b, schemas.TopicAudit), read[schemas.Notice](b, schemas.TopicNotice)
+				outcomes, audits := read[schemas.Outcome](b, schemas.TopicOutcome), read[schemas.Audit](b, schemas.TopicAudit)
 				if len(outcomes) != 2 || len(audits) != 2 {
 					t.Errorf("%d outcomes, %d audit records", len(outcomes), len(audits))
 				}
@@ -315,12 +326,15 @@ func TestACrashAnywhereGivesTheSameAnswers(t *testing.T) {
 					if o.State != states[o.OutcomeID] {
 						t.Errorf("outcome says %s, its audit record %s", o.State, states[o.OutcomeID])
 					}
+					if before, ok := told[o.EventID]; ok && before != o.State {
+						t.Errorf("outcome says %s, before the crash %s stood on record", o.State, before)
+					}
 					if o.State.Matched() {
 						flagged++
 					}
 				}
-				if flagged != 1 || len(notices) != 2 {
-					t.Errorf("%d flagged, %d notices, want 1 and 2", flagged, len(notices))
+				if notices := read[schemas.Notice](b, schemas.TopicNotice); len(notices) != 2*flagged {
+					t.Errorf("%d flagged, %d notices, want two each", flagged, len(notices))
 				}
 			})
 		}

@@ -96,18 +96,28 @@ func readMessage(t *testing.T, raw []byte) schemas.Registration {
 	return r
 }
 
-// flagged says of each control id that gets an answer whether its person is on
-// a plan.
-func (d day) flagged(t *testing.T) map[string]bool {
+// answers says what each control id that gets an answer must be told in the
+// end: INDICATOR where the person is on a plan, NONE_SHARED where not, and
+// NOT_CHECKED where not and England did not issue the number (simulators invent
+// them).
+func (d day) answers(t *testing.T) map[string]schemas.State {
 	t.Helper()
 	protected := map[string]bool{}
 	for _, row := range d.plans {
 		protected[strings.Split(row, ",")[1]] = true
 	}
-	out := map[string]bool{}
+	out := map[string]schemas.State{}
 	for _, m := range d.messages {
-		if r := readMessage(t, m); r.Class.Checked() {
-			out[r.ControlID] = protected[r.Person.Number.Reveal()]
+		r := readMessage(t, m)
+		country := r.Person.Number.Country()
+		switch {
+		case !r.Class.Checked():
+		case protected[r.Person.Number.Reveal()]:
+			out[r.ControlID] = schemas.StateIndicator
+		case country == schemas.England || country == schemas.TestRange:
+			out[r.ControlID] = schemas.StateNoneShared
+		default:
+			out[r.ControlID] = schemas.StateNotChecked
 		}
 	}
 	return out
@@ -165,15 +175,13 @@ func runUndisturbed(t *testing.T, d day) *undisturbed {
 	}
 	s.balanced(60 * time.Second)
 	u.outcomes, u.audits = ids(s.records("outcome"), "outcome_id"), ids(s.records("audit"), "audit_id")
-	want := d.flagged(t)
+	want := d.answers(t)
 	if len(u.outcomes) != len(want) || len(u.audits) != len(want) {
 		t.Errorf("%d outcomes and %d audit records, want %d", len(u.outcomes), len(u.audits), len(want))
 	}
 	for _, o := range s.records("outcome") {
-		id := fmt.Sprint(o["control_id"])
-		expected, known := want[id]
-		if state := map[bool]string{true: "INDICATOR", false: "NONE_SHARED"}[expected]; !known || o["state"] != state {
-			t.Errorf("control id %s: %v, want %s", id, o["state"], state)
+		if id := fmt.Sprint(o["control_id"]); o["state"] != string(want[id]) {
+			t.Errorf("control id %s: %v, want %s", id, o["state"], want[id])
 		}
 	}
 	back.check(t, want)
@@ -217,14 +225,15 @@ func (h *hospital) take(_ context.Context, _ mllp.ConnInfo, raw []byte) ([]byte,
 
 // check looks at every answer: those about people on a plan name the authority
 // and its two numbers, and the others name nobody.
-func (h *hospital) check(t *testing.T, want map[string]bool) {
+func (h *hospital) check(t *testing.T, want map[string]schemas.State) {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.answers) != len(want) {
 		t.Errorf("%d answers came back, want %d", len(h.answers), len(want))
 	}
-	for id, flagged := range want {
+	for id, state := range want {
+		flagged := state == schemas.StateIndicator
 		for _, part := range []string{"STATE^^CPIS||INDICATOR^^CPIS", "AUTHORITY^^CPIS|1|E06A^Council E06A^CPIS", "OFFICE^^CPIS|1|01632 960001", "EMERGENCY^^CPIS|1|01632 960999"} {
 			if strings.Contains(h.answers[id], part) != flagged {
 				t.Errorf("the answer to control id %s has %q: %v, want %v", id, part, !flagged, flagged)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"cpis/schemas"
 )
 
 // realServices gives the tests on real Apache Kafka and Redis a fresh pair of
@@ -204,11 +206,11 @@ func (s *site) nobodyWasMisled(u *undisturbed, but int) {
 	for _, m := range u.messages[:but] {
 		early[readMessage(s.t, m).ControlID] = true
 	}
-	want := u.flagged(s.t)
+	want := u.answers(s.t)
 	failed, corrected := map[string]bool{}, map[string]bool{}
 	for _, o := range s.records("outcome") {
 		id := fmt.Sprint(o["control_id"])
-		if want[id] && o["state"] == "NONE_SHARED" && !early[id] {
+		if want[id] == schemas.StateIndicator && o["state"] == "NONE_SHARED" && !early[id] {
 			s.t.Errorf("control id %s: somebody on a plan was told none", id)
 		}
 		if o["state"] == "CHECK_FAILED" {
