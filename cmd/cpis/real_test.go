@@ -326,6 +326,7 @@ func (s *site) inOrder() {
 func TestRealThreeBrokersOneKilled(t *testing.T) {
 	u := runUndisturbed(t, inventedDay())
 	env := realServices(t, "--brokers", "3")
+	t.Cleanup(func() { testbed(t, "down"); testbed(t, "up") }) // one broker again, for the tests after this one
 	s := cluster(t, u, env)
 	for _, r := range []string{"intake", "matcher", "delivery"} {
 		s.start(r)
@@ -344,5 +345,4 @@ func TestRealThreeBrokersOneKilled(t *testing.T) {
 	s.balanced(90 * time.Second)
 	u.matches(s)
 	s.inOrder()
-	testbed(t, "down")
 }
