@@ -124,7 +124,7 @@ func (s *shell) tellStory(ctx context.Context, config *Config, st *story) (err e
 	if err := st.fourPlaces(ctx, conn); err != nil {
 		return ignoreEnd(ctx, err)
 	}
-	outcomes, notices, err := sys.told(ctx, st.sent)
+	outcomes, notices, err := sys.told(ctx, begin, st.sent)
 	if err != nil {
 		return ignoreEnd(ctx, err)
 	}
@@ -242,10 +242,9 @@ func (st *story) register(ctx context.Context, conn *mllp.Client, setting int, w
 }
 
 // told counts what this run has been answered, once everything has been.
-func (s *system) told(ctx context.Context, want int) (map[schemas.State]int, int, error) {
+func (s *system) told(ctx context.Context, since time.Time, want int) (map[schemas.State]int, int, error) {
 	for {
 		outcomes, notices, n := map[schemas.State]int{}, 0, 0
-		since := time.Now().Add(-time.Hour)
 		err := router.ReadSince(ctx, s.client, schemas.TopicOutcome, since, func(r topics.Record) error {
 			var o schemas.Outcome
 			if err := s.codec.Decode(ctx, schemas.TopicOutcome, r.Value, &o); err != nil {

@@ -120,6 +120,19 @@ func (s *site) strange(topic string, value []byte) {
 	}
 }
 
+// TestDemoTellsItsStory runs the demo twice on the same folder.
+func TestDemoTellsItsStory(t *testing.T) {
+	s := newSite(t, inventedDay(), t.TempDir(), "")
+	for range 2 {
+		code, out := s.cpis("demo", "--quiet", "--for", "5s")
+		for _, want := range []string{"Ready in ", "seen at four places", "5 answers INDICATOR, 1 INDICATOR_ENDED, 1 NOT_CHECKED", "10 notices"} {
+			if code != exitFine || !strings.Contains(out, want) {
+				t.Errorf("exit %d, no %q in\n%s", code, want, out)
+			}
+		}
+	}
+}
+
 // TestReadmeCommands runs what the README says can be tried, in its order, on
 // a broker that was just installed.
 func TestReadmeCommands(t *testing.T) {
