@@ -204,7 +204,9 @@ func outliveARestart(t *testing.T) {
 	produced := make(chan error, 1)
 	go func() {
 		for i := range n {
-			if err := p.Produce(ctx, rec(i)); err != nil {
+			r := rec(i)
+			r.Time = time.Now() // after a crash a broker forgets producers whose records are older than a day
+			if err := p.Produce(ctx, r); err != nil {
 				produced <- err
 				return
 			}
