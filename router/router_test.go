@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
-	"cpis/connectors"
 	"cpis/router/topics"
 	"cpis/schemas"
 )
@@ -447,95 +446,6 @@ func moved(t *testing.T, b *bench) topics.Record {
 	return rec
 }
 
-// receiver takes outcomes; it can be down for one setting.
-type receiver struct {
-	mu    sync.Mutex
-	down  bool
-	never bool
-	got   []string
-}
-
-func (r *receiver) Deliver(_ context.Context, o schemas.Outcome) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.never {
-		return fmt.Errorf("%w: AR", connectors.ErrRefused)
-	}
-	if r.down {
-		return errors.New("connection refused")
-	}
-	r.got = append(r.got, o.ControlID)
-	return nil
-}
-
-func (r *receiver) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.got)
-}
-
-func TestASlowReceiverHoldsUpNobodyElseAndTheLedgerTells(t *testing.T) {
-	b := newBench(t, 1)
-	for i := range 20 {
-		r := registration(i + 1)
-		if i%2 == 1 {
-			r.Feed, r.ODS = "ward", "RYY01"
-		}
-		b.accept(r)
-	}
-	b.decide(&decider{}, b.producer, b.outcomes(20))
-	ed, ward := &receiver{down: true}, &receiver{}
-	deliver := &Deliver{Codec: b.publish.Codec, Keys: b.keys, Destinations: map[string]connectors.Destination{"ed": ed, "ward": ward}}
-	stage := func() *Stage {
-		return &Stage{Topic: schemas.TopicOutcome, Group: "delivery", Open: deliver.Open, Workers: 8, Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now}
-	}
-	b.run(stage(), func() bool { return ward.count() >= 10 })
-	ledger := &Ledger{Client: b.client, Codec: b.publish.Codec, DeliverGroup: "delivery"}
-	if n := unaccounted(t, ledger); n == 0 {
-		t.Error("the ledger balances although half is not delivered")
-	}
-	ed.mu.Lock()
-	ed.down = false
-	ed.mu.Unlock()
-	b.run(stage(), func() bool { return ed.count() >= 10 && unaccounted(t, ledger) == 0 })
-	if !slices.IsSortedFunc(ed.got, func(a, b string) int { return len(a)*100 + strings.Compare(a, b) - len(b)*100 }) {
-		t.Errorf("answers to one setting came out of order: %v", ed.got)
-	}
-	if lines, err := ledger.Read(context.Background(), time.Time{}, []string{"1", "nobody sent this"}); err != nil || countMissing(lines) != 1 {
-		t.Errorf("a control id that was never received: %d missing, %v", countMissing(lines), err)
-	}
-}
-
-func unaccounted(t *testing.T, l *Ledger) int {
-	t.Helper()
-	lines, err := l.Read(context.Background(), time.Time{}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return countMissing(lines)
-}
-
-func countMissing(lines []Line) int {
-	n := 0
-	for _, l := range lines {
-		n += len(l.Missing)
-	}
-	return n
-}
-
-func TestARefusedAnswerBecomesADeadLetter(t *testing.T) {
-	b := newBench(t, 1)
-	b.accept(registration(1), registration(2))
-	b.decide(&decider{}, b.producer, b.outcomes(2))
-	deliver := &Deliver{Codec: b.publish.Codec, Keys: b.keys, Destinations: map[string]connectors.Destination{"ed": &receiver{never: true}}}
-	s := &Stage{Topic: schemas.TopicOutcome, Group: "delivery", Open: deliver.Open, Workers: 2, Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now}
-	b.run(s, func() bool { return s.Stats().Finished == 2 })
-	letters, err := b.dead.List(context.Background())
-	if err != nil || len(letters) != 2 || letters[0].Code != "CPIS-K004" {
-		t.Errorf("dead letters %+v, %v", letters, err)
-	}
-}
-
 func TestQuarantinedBytesAreSealedAndComeBack(t *testing.T) {
 	b := newBench(t, 1)
 	ctx := context.Background()
@@ -552,61 +462,5 @@ func TestQuarantinedBytesAreSealedAndComeBack(t *testing.T) {
 	q, back, err := b.dead.Quarantined(ctx, letters[0])
 	if err != nil || string(back) != string(raw) || q.ControlID != "7" {
 		t.Errorf("opened %q, %+v, %v", back, q, err)
-	}
-}
-
-// TestK20OffsetsAreCommittedInOrder lets a later record finish first: nothing
-// beyond the earlier one may be committed.
-func TestK20OffsetsAreCommittedInOrder(t *testing.T) {
-	b := newBench(t, 1)
-	b.accept(registration(1), registration(2), registration(3))
-	s := &Stage{Topic: schemas.TopicRegistration, Group: "g", Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Open: func(context.Context, *topics.Assignment) (Handler, error) {
-			return func(_ context.Context, tasks []Task) []error {
-				errs := make([]error, len(tasks))
-				for i, t := range tasks {
-					if t.Offset == 1 {
-						errs[i] = errors.New("not yet")
-					}
-				}
-				return errs
-			}, nil
-		}}
-	b.run(s, func() bool { return s.Stats().Finished == 2 && s.Stats().Retried > 3 })
-	offsets, err := b.client.GroupOffsets(context.Background(), "g", schemas.TopicRegistration)
-	if err != nil || offsets[0] != 1 {
-		t.Errorf("committed %v, %v", offsets, err)
-	}
-}
-
-// TestK22AHandlerThatHangsLosesItsPartition: heartbeats alone must not keep it.
-func TestK22AHandlerThatHangsLosesItsPartition(t *testing.T) {
-	b := newBench(t, 1)
-	b.accept(registration(1))
-	opened := make(chan struct{}, 10)
-	s := &Stage{Topic: schemas.TopicRegistration, Group: "g", Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now, StallAfter: 200 * time.Millisecond,
-		Open: func(context.Context, *topics.Assignment) (Handler, error) {
-			opened <- struct{}{}
-			return func(ctx context.Context, tasks []Task) []error {
-				<-ctx.Done()
-				return []error{ctx.Err()}
-			}, nil
-		}}
-	b.run(s, func() bool { return len(opened) >= 2 })
-}
-
-func TestFate(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want fate
-		code schemas.Code
-	}{
-		{nil, done, ""}, {errors.New("x"), again, ""}, {fmt.Errorf("a: %w", schemas.ErrInvalid), dead, "CPIS-K001"},
-		{fmt.Errorf("a: %w", schemas.ErrSealed), dead, "CPIS-K002"}, {fmt.Errorf("a: %w", connectors.ErrRefused), dead, "CPIS-K004"},
-		{fmt.Errorf("a: %w", schemas.ErrUnknownSchema), dead, "CPIS-K001"},
-	} {
-		if f, code := fateOf(c.err); f != c.want || code != c.code {
-			t.Errorf("%v: %v %s", c.err, f, code)
-		}
 	}
 }

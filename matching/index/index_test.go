@@ -306,6 +306,8 @@ func TestGrowsWithItsEntries(t *testing.T) {
 		e.log.append(key(fmt.Sprint("subject ", i), "CPP"), fmt.Sprint(i))
 	}
 	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for {
 		if m, err := e.reader.Status(context.Background()); err == nil && m.Complete && m.Buckets > first.Buckets {
 			break
@@ -313,7 +315,7 @@ func TestGrowsWithItsEntries(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not grow")
 		}
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 	e.current()
 	e.want("subject 17", "17 ")
@@ -322,7 +324,7 @@ func TestGrowsWithItsEntries(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the old build stays behind")
 		}
-		time.Sleep(time.Millisecond)
+		<-tick.C
 	}
 }
 
