@@ -131,7 +131,7 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 	r := a.reg
 	a.outcome = schemas.Outcome{EventID: r.EventID, Feed: r.Feed, ODS: r.ODS, Setting: r.Setting, ControlID: r.ControlID, Event: r.Event,
 		State: d.State, Reason: d.Reason, Silent: r.Class == schemas.ClassScheduled || !r.Setting.Unscheduled(),
-		AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
+		Repeat: r.Repeat, AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
 	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
 	if d.State == schemas.StateCheckFailed {
 		a.outcome.OutcomeID = l.d.provisionalID(r.EventID)
@@ -281,7 +281,7 @@ func unique(notices []topics.Record) []topics.Record {
 
 func auditOf(o schemas.Outcome, id string) schemas.Audit {
 	a := schemas.Audit{AuditID: id, Kind: schemas.AuditDecision, At: o.DecidedAt, EventID: o.EventID, OutcomeID: o.OutcomeID, Corrects: o.Corrects,
-		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent,
+		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent, Repeat: o.Repeat,
 		AcceptedAt: o.AcceptedAt, SubjectRef: o.SubjectRef, Freshness: o.Freshness, SealedDetails: o.SealedDetails, Origin: o.Origin}
 	seen := map[schemas.AuthorityCode]bool{}
 	for _, p := range o.Details.Plans {
@@ -296,6 +296,6 @@ func auditOf(o schemas.Outcome, id string) schemas.Audit {
 // outcomeOf is the outcome that an audit record was written for.
 func outcomeOf(a *schemas.Audit) schemas.Outcome {
 	return schemas.Outcome{OutcomeID: a.OutcomeID, EventID: a.EventID, Corrects: a.Corrects, Feed: a.Feed, ODS: a.ODS, Setting: a.Setting,
-		ControlID: a.ControlID, Event: a.Event, State: a.State, Reason: a.Reason, Silent: a.Silent, AcceptedAt: a.AcceptedAt, DecidedAt: a.At,
+		ControlID: a.ControlID, Event: a.Event, State: a.State, Reason: a.Reason, Silent: a.Silent, Repeat: a.Repeat, AcceptedAt: a.AcceptedAt, DecidedAt: a.At,
 		SubjectRef: a.SubjectRef, Freshness: a.Freshness, SealedDetails: a.SealedDetails, Origin: a.Origin}
 }

@@ -165,7 +165,8 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 	if err != nil {
 		return err
 	}
-	err = ReadSince(ctx, d.Client, schemas.TopicNotice, since, func(r topics.Record) error {
+	// A visit lasts longer than a restart: its notice is sent once in all of it.
+	err = ReadSince(ctx, d.Client, schemas.TopicNotice, since.Add(-rememberFor), func(r topics.Record) error {
 		h.notices = append(h.notices, headersOf(r)["ce_id"])
 		return nil
 	})

@@ -108,6 +108,9 @@ func (l *Ledger) registrations(ctx context.Context, since time.Time, b *books) e
 			return nil
 		}
 		b.controls[reg.ControlID] = true
+		if reg.Part > 0 { // of a message that is counted already
+			return nil
+		}
 		if e := b.events[reg.EventID]; e != nil {
 			e.line.Repeats++
 			return nil

@@ -64,7 +64,7 @@ func newBench(t testing.TB, partitions int) *bench {
 	}
 	b.publish = &Publisher{Codec: codec, Log: b.producer, Now: time.Now}
 	b.dead = &DeadLetters{Publisher: b.publish, Keys: b.keys, Client: b.client}
-	b.intake = &Intake{Publisher: b.publish, Keys: b.keys}
+	b.intake = &Intake{Publisher: b.publish, Keys: b.keys, Receipts: NewReceipts(time.Now)}
 	return b
 }
 
@@ -92,7 +92,7 @@ func registration(i int) schemas.Registration {
 func (b *bench) accept(regs ...schemas.Registration) {
 	b.t.Helper()
 	for _, r := range regs {
-		if err := b.intake.Accept(context.Background(), r, []byte("message "+r.ControlID)); err != nil {
+		if _, err := b.intake.Accept(context.Background(), []schemas.Registration{r}, []byte("message "+r.ControlID)); err != nil {
 			b.t.Fatal(err)
 		}
 	}

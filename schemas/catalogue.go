@@ -23,7 +23,7 @@ type Entry struct {
 
 // Catalogue lists every code in order.
 func Catalogue() []Entry {
-	all := slices.Concat(configCodes(), recordCodes(), hl7Codes(), socialCareCodes(), matchingCodes())
+	all := slices.Concat(configCodes(), recordCodes(), hl7Codes(), hl7Marks(), socialCareCodes(), matchingCodes())
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

@@ -59,6 +59,18 @@ const (
 // Checked says whether an event of this class gets an answer.
 func (c EventClass) Checked() bool { return c == ClassRegistration || c == ClassScheduled }
 
+// LinkKind is what an identity event says about two person records.
+type LinkKind string
+
+const (
+	LinkMerge   LinkKind = "MERGE"   // two records are one person; the retired one is not used any more
+	LinkMove    LinkKind = "MOVE"    // a visit or account was another person's and is this one's
+	LinkAccount LinkKind = "ACCOUNT" // two visits or accounts of one person are one
+	LinkChange  LinkKind = "CHANGE"  // the person's number or visit number was another
+	LinkLink    LinkKind = "LINK"    // two records belong together; neither is retired
+	LinkUnlink  LinkKind = "UNLINK"  // they do not, after all
+)
+
 // NumberStatus is how far the NHS number of a registration can be trusted
 // (HL7 table 0445 as NSTS01 to NSTS08).
 type NumberStatus string

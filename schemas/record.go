@@ -1,6 +1,11 @@
 package schemas
 
-import "time"
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
 
 // Registration is one ADT message that a care setting sent and was told is
 // taken (cpis.registration.v1, kept 24 hours).
@@ -21,9 +26,70 @@ type Registration struct {
 	RetiredRef     SubjectRef   `avro:"retired_ref"` // the number a merge retires, empty otherwise
 	SealedPerson   []byte       `avro:"person"`
 	SealedRetired  []byte       `avro:"retired"`
-	Person         Person       `avro:"-"` // opened from SealedPerson
-	Retired        Person       `avro:"-"` // opened from SealedRetired
-	VisitNumber    string       `avro:"-"` // PV1-19; becomes VisitRef and goes no further
+
+	Part              int64     `avro:"part"`               // 0 for the message itself; a merge has further records
+	Link              LinkKind  `avro:"link"`               // of identity events, empty otherwise
+	PriorVisitRef     string    `avro:"prior_visit_ref"`    // the visit that a move or merge retires
+	Repeat            bool      `avro:"repeat"`             // the visit has asked this before
+	Marks             []string  `avro:"marks"`              // codes of what was odd and harmed nobody
+	Deleted           []string  `avro:"deleted"`            // fields sent as "", which says that there is no value
+	OccurredAsSent    string    `avro:"occurred_as_sent"`   // OccurredAt as the sender wrote it
+	OccurredPrecision string    `avro:"occurred_precision"` // YEAR to SECOND
+	OccurredZone      string    `avro:"occurred_zone"`      // STATED, MESSAGE or PROFILE
+	OccurredOther     time.Time `avro:"occurred_other"`     // second reading in the hour that comes twice
+	SealedEvidence    []byte    `avro:"evidence"`
+
+	Person           Person    `avro:"-"` // opened from SealedPerson
+	Retired          Person    `avro:"-"` // opened from SealedRetired
+	Evidence         Evidence  `avro:"-"` // opened from SealedEvidence
+	Sender           string    `avro:"-"` // MSH-3 and MSH-4 as sent
+	VisitNumber      string    `avro:"-"` // PV1-19; becomes VisitRef and goes no further
+	PriorVisitNumber string    `avro:"-"` // MRG-5; becomes PriorVisitRef
+	VisitBegan       time.Time `avro:"-"` // PV1-44, zero where not given
+	// Promotable is an update that counts as a registration if this visit has
+	// not asked its question yet.
+	Promotable bool `avro:"-"`
+}
+
+// Mark notes something odd that harmed nobody, once.
+func (r *Registration) Mark(code Code) {
+	if code != "" && !slices.Contains(r.Marks, string(code)) {
+		r.Marks = append(r.Marks, string(code))
+	}
+}
+
+// Evidence is what a registration says beside who the person is. It travels
+// only sealed, and redacts itself as a Person does.
+type Evidence struct {
+	OperatorID     string // who registered the person; empty where the sender does not say
+	OperatorName   string
+	OperatorSource string // the field both were read from
+	Mother         Person // number, local id and name; nobody is linked by name
+	MotherSource   string
+	BirthOrder     string   // PID-25 where the birth was multiple
+	Pregnancy      []string // fields that say so
+	Newborn        []string // fields that say so
+	Aliases        []string // FAMILY^GIVEN
+	Identifiers    []string // other numbers, number@authority
+}
+
+// IsZero reports whether the message said none of it.
+func (e Evidence) IsZero() bool {
+	return e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" &&
+		len(e.Pregnancy)+len(e.Newborn)+len(e.Aliases)+len(e.Identifiers) == 0
+}
+
+func (e Evidence) String() string               { return redacted }
+func (e Evidence) GoString() string             { return redacted }
+func (e Evidence) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
+func (e Evidence) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (e Evidence) LogValue() slog.Value         { return slog.StringValue(redacted) }
+
+// Receipt is the promise that a message is safe.
+type Receipt struct {
+	EventID   string
+	At        time.Time // when it was first taken, to the millisecond
+	Duplicate bool      // it was taken before; nothing was committed now
 }
 
 // Indicator is one plan that a local authority shares about one person
@@ -115,6 +181,7 @@ type Outcome struct {
 	SealedDetails []byte        `avro:"details"`
 	Details       Details       `avro:"-"`
 	Origin        InputPosition `avro:"origin"`
+	Repeat        bool          `avro:"repeat"` // an earlier message of the visit asked the same: no further attendance
 }
 
 // InputPosition is where on cpis.registration.v1 an answer's question stands.
@@ -170,6 +237,7 @@ type Audit struct {
 	Freshness     Freshness     `avro:"freshness"`
 	SealedDetails []byte        `avro:"details"`
 	Origin        InputPosition `avro:"origin"`
+	Repeat        bool          `avro:"repeat"`
 }
 
 // Checkpoint is a signed head of the audit log (cpis.checkpoint.v1).

@@ -13,8 +13,9 @@ var ErrSealed = fmt.Errorf("sealed part does not open: %w", ErrInvalid)
 
 // Schemas of what travels sealed inside a record.
 const (
-	personSchema  = "person"
-	detailsSchema = "details"
+	personSchema   = "person"
+	detailsSchema  = "details"
+	evidenceSchema = "evidence"
 )
 
 // sealedSchema is a schema of sealed bytes with all its released versions. The
@@ -25,7 +26,7 @@ type sealedSchema struct {
 
 func sealedSchemas() (map[string]*sealedSchema, error) {
 	out := map[string]*sealedSchema{}
-	for _, name := range []string{personSchema, detailsSchema} {
+	for _, name := range []string{personSchema, detailsSchema, evidenceSchema} {
 		texts, err := Released(name)
 		if err != nil {
 			return nil, err
@@ -110,6 +111,25 @@ func (k *Keyring) OpenDetails(outcomeID string, sealed []byte) (Details, error) 
 	return Details{p, f.Plans}, err
 }
 
+// SealEvidence seals what a registration says beside who the person is; id is
+// its event id.
+func (k *Keyring) SealEvidence(id string, e Evidence) ([]byte, error) {
+	m := e.Mother
+	return k.seal(TopicRegistration, evidenceSchema, id, evidenceFields{e.OperatorID, e.OperatorName, e.OperatorSource,
+		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers})
+}
+
+// OpenEvidence opens what SealEvidence sealed.
+func (k *Keyring) OpenEvidence(id string, sealed []byte) (Evidence, error) {
+	var f evidenceFields
+	if err := k.open(TopicRegistration, evidenceSchema, id, sealed, &f); err != nil {
+		return Evidence{}, err
+	}
+	mother, err := personFields{Number: f.MotherNumber, FamilyName: f.MotherName, LocalID: f.MotherLocalID}.person()
+	return Evidence{f.OperatorID, f.OperatorName, f.OperatorSource, mother, f.MotherSource, f.BirthOrder,
+		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers}, err
+}
+
 // SealRaw seals bytes as received for the quarantine.
 func (k *Keyring) SealRaw(id string, raw []byte) ([]byte, error) {
 	return k.person.Encrypt(raw, associated(TopicDeadLetter, "raw", id))
@@ -136,6 +156,22 @@ type personFields struct {
 	LocalID     string `avro:"local_id"`
 }
 
+// evidenceFields is an Evidence as it is written just before sealing.
+type evidenceFields struct {
+	OperatorID     string   `avro:"operator_id"`
+	OperatorName   string   `avro:"operator_name"`
+	OperatorSource string   `avro:"operator_source"`
+	MotherNumber   string   `avro:"mother_number"`
+	MotherLocalID  string   `avro:"mother_local_id"`
+	MotherName     string   `avro:"mother_name"`
+	MotherSource   string   `avro:"mother_source"`
+	BirthOrder     string   `avro:"birth_order"`
+	Pregnancy      []string `avro:"pregnancy"`
+	Newborn        []string `avro:"newborn"`
+	Aliases        []string `avro:"aliases"`
+	Identifiers    []string `avro:"identifiers"`
+}
+
 type detailsFields struct {
 	Person personFields `avro:"person"`
 	Plans  []Plan       `avro:"plans"`
@@ -160,5 +196,6 @@ func (f personFields) person() (Person, error) {
 
 // sealedTypes pairs each sealed schema with the Go type that is written to it.
 func sealedTypes() map[string]reflect.Type {
-	return map[string]reflect.Type{personSchema: reflect.TypeFor[personFields](), detailsSchema: reflect.TypeFor[detailsFields]()}
+	return map[string]reflect.Type{personSchema: reflect.TypeFor[personFields](), detailsSchema: reflect.TypeFor[detailsFields](),
+		evidenceSchema: reflect.TypeFor[evidenceFields]()}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,7 +74,7 @@ func recordedDay(t *testing.T) (day, bool) {
 	for _, m := range d.messages {
 		r := readMessage(t, m)
 		n, born := r.Person.Number.Reveal(), r.Person.DateOfBirth
-		if len(seen) < 50 && !seen[n] && born > "2009-01-01" {
+		if len(seen) < 50 && n != "" && !seen[n] && born > "2009-01-01" {
 			seen[n] = true
 			d.plans = append(d.plans, fmt.Sprintf("R%d,%s,%s,X,%s,U,LAC,2026-01-02,,,1", len(seen), n, strings.ReplaceAll(r.Person.FamilyName, ",", ""), born))
 		}
@@ -89,11 +88,11 @@ func readMessage(t *testing.T, raw []byte) schemas.Registration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := adt.Registration(m, adt.Profile{Name: "ed", UnstatedStatus: "verified"})
+	records, err := adt.Registrations(m, &adt.Profile{Name: "ed", UnstatedStatus: "verified"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return records[0]
 }
 
 // answers says what each control id that gets an answer must be told in the
@@ -198,9 +197,7 @@ type hospital struct {
 func receive(t *testing.T) *hospital {
 	t.Helper()
 	h := &hospital{answers: map[string]string{}}
-	server, err := mllp.Listen(mllp.Config{Listen: "127.0.0.1:0"}, h.take, func(context.Context, *hl7.Error, []byte) ([]byte, error) {
-		return nil, errors.New("an answer that is no message")
-	}, (&shell{err: io.Discard}).logger(LogConfig{}))
+	server, err := mllp.Listen(mllp.Config{Listen: "127.0.0.1:0"}, h.take, (&shell{err: io.Discard}).logger(LogConfig{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,15 +209,15 @@ func receive(t *testing.T) *hospital {
 	return h
 }
 
-func (h *hospital) take(_ context.Context, _ mllp.ConnInfo, raw []byte) ([]byte, error) {
-	m, err := hl7.Parse(raw)
+func (h *hospital) take(_ context.Context, _ mllp.Peer, f mllp.Frame) ([][]byte, error) {
+	m, err := hl7.Parse(f.Message)
 	if err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.answers[m.Value("OBR-2")] = string(raw)
-	return hl7.Ack(m, hl7.AA, hl7.AckOptions{Now: time.Now()}), nil
+	h.answers[m.Value("OBR-2")] = string(f.Message)
+	return [][]byte{hl7.Ack(m, hl7.AA, hl7.AckOptions{Now: time.Now()})}, nil
 }
 
 // check looks at every answer: those about people on a plan name the authority

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -216,53 +215,4 @@ func resend(ctx context.Context, to string, m []byte) error {
 		return exit{exitRefused, fmt.Errorf("the message is refused again with %s", code)}
 	}
 	return nil
-}
-
-func (s *shell) hl7Explain() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "explain FILE|-|sample:NAME", Args: usage(cobra.ExactArgs(1)),
-		Short: "Show what the broker reads in a message, persons masked",
-		RunE: func(_ *cobra.Command, args []string) error {
-			config, err := s.load()
-			if err != nil {
-				return err
-			}
-			messages, err := s.messages(args[0])
-			if err != nil {
-				return err
-			}
-			for _, m := range messages {
-				if err := s.explainMessage(config, m, asJSON); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
-}
-
-func (s *shell) explainMessage(config *Config, raw []byte, asJSON bool) error {
-	m, err := hl7.Parse(raw)
-	if err != nil {
-		return exit{exitRefused, err}
-	}
-	for _, p := range config.Feeds {
-		if !p.Matches(m) {
-			continue
-		}
-		findings := adt.Explain(m, p)
-		if asJSON {
-			return s.json(findings)
-		}
-		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "WHERE\tWHAT\tVALUE\tUSED FOR")
-		for _, f := range findings {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Location, f.Name, f.Value, f.UsedFor)
-		}
-		return w.Flush()
-	}
-	return exit{exitRefused, &hl7.Error{Code: "CPIS-H014", Location: "MSH-3", Reason: "no feed is configured for this sender"}}
 }

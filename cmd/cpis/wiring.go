@@ -96,7 +96,7 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 	s.stop(func() error { return within(stopTime/2, s.producer.Close) })
 	s.publish = &router.Publisher{Codec: s.codec, Log: s.producer, Now: time.Now}
 	s.dead = &router.DeadLetters{Publisher: s.publish, Keys: s.keys, Client: s.client}
-	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys}
+	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys, Receipts: router.NewReceipts(time.Now)}
 
 	if c.has(roleMatcher) || c.has(roleWeb) {
 		if s.reader, err = index.OpenReader(index.Config{URL: c.Redis.URL}, s.keys); err != nil {
@@ -129,11 +129,12 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 	}
 	if c.has(roleIntake) {
 		s.feeds = feed.New(c.Feeds, doorkeeper{s}, log, time.Now)
-		if s.door, err = mllp.Listen(mllp.Config{Listen: c.MLLP.Listen}, s.feeds.Handle, s.feeds.Fault, log); err != nil {
+		if s.door, err = mllp.Listen(mllp.Config{Listen: c.MLLP.Listen}, s.feeds.Handle, log); err != nil {
 			return nil, err
 		}
 		s.stop(s.door.Close)
-		s.add("mllp", s.door.Run)
+		s.add("receipts", s.followReceipts)
+		s.add("mllp", s.openDoor)
 	}
 	if c.HTTP.Listen != "off" {
 		if err := s.openWeb(); err != nil {
@@ -289,8 +290,8 @@ func (s *system) destinations() map[string]connectors.Destination {
 // doorkeeper is what a feed sees of the broker.
 type doorkeeper struct{ *system }
 
-func (d doorkeeper) Accept(ctx context.Context, r schemas.Registration, payload []byte) error {
-	return d.intake.Accept(ctx, r, payload)
+func (d doorkeeper) Accept(ctx context.Context, records []schemas.Registration, payload []byte) (schemas.Receipt, error) {
+	return d.intake.Accept(ctx, records, payload)
 }
 
 func (d doorkeeper) Quarantine(ctx context.Context, feed, control string, why schemas.Refusal, raw []byte) error {

@@ -3,6 +3,7 @@ package adt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,15 @@ import (
 )
 
 var ed = Profile{Name: "ed", Application: "PAS", Facility: "RXX", ODS: "RXX01", Setting: schemas.SettingEmergencyDepartment}
+
+// one reads a message that has one record.
+func one(m *hl7.Message, p Profile) (schemas.Registration, error) {
+	list, err := Registrations(m, &p)
+	if err != nil || len(list) != 1 {
+		return schemas.Registration{}, errors.Join(err, fmt.Errorf("%d records", len(list)))
+	}
+	return list[0], nil
+}
 
 func message(t testing.TB, event, pid string, more ...string) *hl7.Message {
 	t.Helper()
@@ -59,7 +69,7 @@ func TestWhereTheNumberStands(t *testing.T) {
 		"only a local number":   {"1|9990000018|9990000018^^^RXX^MR", "", absent},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Registration(message(t, "A04", c.pid), ed)
+			r, err := one(message(t, "A04", c.pid), ed)
 			if err != nil || r.Person.Number.Reveal() != c.number || r.NumberStatus != c.status {
 				t.Errorf("%q %s %v, want %q %s", r.Person.Number.Reveal(), r.NumberStatus, err, c.number, c.status)
 			}
@@ -68,18 +78,18 @@ func TestWhereTheNumberStands(t *testing.T) {
 	trusting := ed
 	trusting.UnstatedStatus = "verified"
 	for _, stated := range []string{"0", "nsts04", "NSTS 03", "traced", "1"} {
-		if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"+tail+stated), trusting); r.NumberStatus == verified {
+		if r, _ := one(message(t, "A04", "1||9990000018^^^NHS^NH"+tail+stated), trusting); r.NumberStatus == verified {
 			t.Errorf("status %q counts as verified", stated)
 		}
 	}
-	if r, _ := Registration(message(t, "A04", "1||9990000018^^^NHS^NH"), trusting); r.NumberStatus != verified {
+	if r, _ := one(message(t, "A04", "1||9990000018^^^NHS^NH"), trusting); r.NumberStatus != verified {
 		t.Errorf("a sender that traces first: %s", r.NumberStatus)
 	}
 }
 
 func TestPersonAndVisit(t *testing.T) {
 	m := message(t, "A01", "1||9990000018^^^NHS^NH~H7^^^RXX^MR||Old^Name^^^^^S~O\\T\\Neil^Ada^Mary^^^^L||20190807233000-0500|2|||^^^^zz999zz^^HOME", "PV1|1|I|WARD"+strings.Repeat("|", 16)+"V9")
-	r, err := Registration(m, ed)
+	r, err := one(m, ed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,13 +108,13 @@ func TestEventClasses(t *testing.T) {
 		"A28": schemas.ClassIdentity, "A31": schemas.ClassIdentity, "A40": schemas.ClassIdentity, "A11": schemas.ClassRetraction,
 		"A27": schemas.ClassRetraction, "A02": schemas.ClassNone, "A03": schemas.ClassNone, "A13": schemas.ClassNone, "A99": schemas.ClassNone,
 	} {
-		if r, err := Registration(message(t, event, "1||H1^^^RXX^MR"), ed); err != nil || r.Class != want {
+		if r, err := one(message(t, event, "1||H1^^^RXX^MR"), ed); err != nil || r.Class != want {
 			t.Errorf("%s: %s %v, want %s", event, r.Class, err, want)
 		}
 	}
 	clinic := ed
 	clinic.Events = map[string]schemas.EventClass{"A04": schemas.ClassScheduled}
-	if r, _ := Registration(message(t, "A04", "1||H1"), clinic); r.Class != schemas.ClassScheduled {
+	if r, _ := one(message(t, "A04", "1||H1"), clinic); r.Class != schemas.ClassScheduled {
 		t.Errorf("a profile's own meaning: %s", r.Class)
 	}
 }
@@ -116,7 +126,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for code, m := range map[schemas.Code]*hl7.Message{"CPIS-H010": message(t, "A04", ""), "CPIS-H011": two, "CPIS-H007": notADT} {
-		_, err := Registration(m, ed)
+		_, err := one(m, ed)
 		var e *hl7.Error
 		if !errors.As(err, &e) || schemas.Code(e.Code) != code {
 			t.Errorf("%v, want %s", err, code)
@@ -128,7 +138,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestMergeCarriesBothNumbers(t *testing.T) {
-	r, err := Registration(message(t, "A40", "1||9990000018^^^NHS^NH", "MRG|9990000026^^^NHS^NH~H9^^^RXX^MR"), ed)
+	r, err := one(message(t, "A40", "1||9990000018^^^NHS^NH", "MRG|9990000026^^^NHS^NH~H9^^^RXX^MR"), ed)
 	if err != nil || r.Retired.Number.Reveal() != "9990000026" || r.Retired.LocalID != "H9@RXX" {
 		t.Errorf("%v: retired local %q", err, r.Retired.LocalID)
 	}
@@ -185,17 +195,6 @@ func TestUnconfirmedIdentitiesReadAlike(t *testing.T) {
 	}
 }
 
-func TestExplainShowsNobody(t *testing.T) {
-	m := message(t, "A04", "1||9990000018^^^NHS^NH~H7^^^RXX^MR||Canary^Ada||20190807|F|||^^^^ZZ99 9ZZ")
-	for _, f := range Explain(m, ed) {
-		for _, secret := range []string{"9990000018", "H7", "Canary", "Ada", "2019", "ZZ99"} {
-			if strings.Contains(f.Value+f.UsedFor, secret) {
-				t.Errorf("%s shows %q", f.Location, secret)
-			}
-		}
-	}
-}
-
 func TestProfilesAreChecked(t *testing.T) {
 	if err := ed.Validate(); err != nil {
 		t.Error(err)
@@ -215,7 +214,7 @@ func TestSamplesAreWhatTheySay(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", s.Name, err)
 		}
-		r, err := Registration(m, ed)
+		r, err := one(m, ed)
 		want := map[string]schemas.NumberStatus{"child-on-plan": schemas.NumberVerified, "no-plan": schemas.NumberVerified, "not-traced": schemas.NumberUnverified,
 			"no-number": schemas.NumberAbsent, "wrong-check-digit": schemas.NumberInvalid}[s.Name]
 		if (err != nil) != (s.Name == "no-person") || err == nil && r.NumberStatus != want {
@@ -242,7 +241,11 @@ func TestRecording(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := Registration(m, any)
+		r, err := one(m, any)
+		if err == nil && r.Class == schemas.ClassNone && r.Person.IsZero() {
+			counts[r.Event]++
+			continue
+		}
 		if err != nil || r.NumberStatus != schemas.NumberVerified || r.OccurredAt.IsZero() || r.Person.DateOfBirth == "" {
 			t.Fatalf("control id %s: %s %v", r.ControlID, r.NumberStatus, err)
 		}

@@ -1,52 +1,148 @@
 package adt
 
 import (
+	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 
 	"cpis/connectors/hl7"
 	"cpis/schemas"
 )
 
-// Finding is one line of an explanation. Values of person fields appear as
-// their shape only.
+// Finding is one field of a message and what the broker makes of it. What is
+// about a person appears as its shape only.
 type Finding struct {
-	Location string `json:"location"`
-	Name     string `json:"name"`
-	Value    string `json:"value"` // masked where it is about a person
-	UsedFor  string `json:"used_for"`
+	At      string `json:"at"`      // PID-3
+	Name    string `json:"name"`    // the standard's name for it
+	Value   string `json:"value"`   // masked where it is about a person
+	Use     string `json:"use"`     // what it is read for, empty where it is not read
+	Verdict string `json:"verdict"` // used, odd, refused or not used
+	Code    string `json:"code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
 }
 
-// Explain says what the broker reads in a message, field by field.
-func Explain(m *hl7.Message, p Profile) []Finding {
-	r, err := Registration(m, p)
-	masked := func(s string) string {
-		if s == "" {
-			return "(empty)"
+// Verdicts of a finding.
+const (
+	VerdictUsed    = "used"
+	VerdictOdd     = "odd"
+	VerdictRefused = "refused"
+	VerdictUnused  = "not used"
+)
+
+// Explain shows every field that was sent, in order. records are what was read
+// of it, cause why it was refused; either may be absent.
+func Explain(m *hl7.Message, records []schemas.Registration, cause error) []Finding {
+	var list []Finding
+	for _, s := range m.Segments() {
+		before := len(list)
+		for n := 1; n <= s.Fields(); n++ {
+			f := s.Field(n)
+			if f.Raw() == "" {
+				continue
+			}
+			at := s.Name() + "-" + strconv.Itoa(n)
+			found := Finding{At: at, Name: fieldName(s.Name(), n), Value: mask(m, s.Name(), n, f), Use: use(at), Verdict: VerdictUnused}
+			if found.Use != "" {
+				found.Verdict = VerdictUsed
+			}
+			list = append(list, found)
 		}
-		return fmt.Sprintf("[%d characters]", len([]rune(s)))
-	}
-	number := "(none recognised)"
-	if !r.Person.Number.IsZero() {
-		number = "[10 digits, check digit right]"
-	}
-	out := []Finding{
-		{"MSH-3, MSH-4", "sender", m.Value("MSH-3") + " " + m.Value("MSH-4"), "finds the feed: " + p.Name + ", " + string(p.Setting)},
-		{"MSH-9", "message type", m.Value("MSH-9") + " " + m.Value("MSH-9.2"), "means " + string(r.Class)},
-		{"MSH-10", "control id", m.Value("MSH-10"), "returned in the answer; part of the event id"},
-		{"PID-3", "NHS number", number, "finds the plans; status " + string(r.NumberStatus)},
-		{"PID-3", "hospital number", masked(r.Person.LocalID), "orders the events of a person without an NHS number"},
-		{"PID-5", "name", masked(r.Person.FamilyName + r.Person.GivenNames), "checks that the number is this person's"},
-		{"PID-7", "date of birth", masked(string(r.Person.DateOfBirth)), "checks that the number is this person's"},
-		{"PID-11.5", "postcode", masked(r.Person.Postcode), "kept sealed for matching"},
-		{"PV1-19", "visit number", masked(r.VisitNumber), "one notice per visit"},
-		{r.OccurredSource, "time of the event", r.OccurredAt.Format(time.RFC3339), "when the person registered"},
-	}
-	if err != nil {
-		if code, ok := Code(err); ok {
-			e, _ := schemas.Explain(string(code))
-			out = append(out, Finding{string(code), "refused", e.Title, e.Fix})
+		if len(list) == before { // say that it is there
+			list = append(list, Finding{At: s.Name(), Value: "(empty)", Verdict: VerdictUnused})
 		}
 	}
-	return out
+	for i := range records {
+		for _, code := range records[i].Marks {
+			list = note(list, markPlace(schemas.Code(code), &records[i]), VerdictOdd, code, "")
+		}
+	}
+	var e *hl7.Error
+	if errors.As(cause, &e) {
+		list = note(list, e.Location, VerdictRefused, e.Code, e.Reason)
+	}
+	return list
+}
+
+// note puts a verdict where it belongs; if nothing was sent there, as a line of
+// its own.
+func note(list []Finding, at, verdict, code, reason string) []Finding {
+	entry, _ := schemas.Explain(code)
+	if reason == "" {
+		reason = entry.Title
+	}
+	i := slices.IndexFunc(list, func(f Finding) bool { return f.At == at })
+	if i < 0 {
+		segment, field, _ := strings.Cut(at, "-")
+		n, _ := strconv.Atoi(field)
+		name := ""
+		if n > 0 {
+			name = fieldName(segment, n)
+		}
+		return append(list, Finding{At: at, Name: name, Value: "(not sent)", Use: use(at), Verdict: verdict, Code: code, Reason: reason})
+	}
+	list[i].Verdict, list[i].Code, list[i].Reason = verdict, code, reason
+	return list
+}
+
+// markPlace is the field that a mark is about.
+func markPlace(code schemas.Code, r *schemas.Registration) string {
+	switch code {
+	case "CPIS-H103", "CPIS-H104":
+		return "MSH-18"
+	case "CPIS-H105", "CPIS-H106":
+		return "MSH-10"
+	case "CPIS-H107":
+		return "PV1-19"
+	case "CPIS-H108", "CPIS-H109":
+		return "MRG-1"
+	case "CPIS-H110":
+		return "EVN-2"
+	case "CPIS-H111", "CPIS-H112":
+		return r.OccurredSource
+	case "CPIS-H113":
+		return "PID-7"
+	case "CPIS-H114":
+		return "EVN-1"
+	case "CPIS-H115":
+		return "PID-3"
+	}
+	return "MSH"
+}
+
+// mask shows a field as its shape: the separators, and what kind of thing it
+// is, but nothing of who the person is.
+func mask(m *hl7.Message, segment string, n int, f hl7.Field) string {
+	if clear(segment, n) || f.Null() {
+		return f.Raw()
+	}
+	at := segment + "-" + strconv.Itoa(n)
+	var reps []string
+	for _, r := range f.Repetitions() {
+		var parts []string
+		for c, text := range strings.Split(r.Raw(), string(m.Separators.Component)) {
+			if !shown(at, c+1) {
+				text = shape(text)
+			}
+			parts = append(parts, text)
+		}
+		reps = append(reps, strings.Join(parts, string(m.Separators.Component)))
+	}
+	return strings.Join(reps, string(m.Separators.Repetition))
+}
+
+func shape(text string) string {
+	if text == "" || text == hl7.Null {
+		return text
+	}
+	switch _, err := schemas.ParseNHSNumber(text); {
+	case err == nil:
+		return "[10 digits, check digit right]"
+	case errors.Is(err, schemas.ErrCheckDigit):
+		return "[10 digits, check digit wrong]"
+	case strings.Trim(text, "0123456789") == "":
+		return fmt.Sprintf("[%d digits]", len(text))
+	}
+	return fmt.Sprintf("[%d characters]", len([]rune(text)))
 }

@@ -3,211 +3,211 @@ package adt
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"cpis/connectors/hl7"
 	"cpis/schemas"
 )
 
-// Registration reads an ADT message as its sender's profile has it. A message
-// that cannot be about one person is an *hl7.Error; a missing or wrong NHS
-// number is not: it leads to an answer that says so.
-func Registration(m *hl7.Message, p Profile) (schemas.Registration, error) {
-	event := m.Value("MSH-9.2")
+// Registrations reads an ADT message as its sender's profile has it: one
+// record, or one for each pair of records that a merge names. A message that
+// cannot be about one person is an *hl7.Error; a missing or wrong NHS number is
+// not: it leads to an answer that says so. What was odd and harmed nobody is in
+// the records' Marks.
+func Registrations(m *hl7.Message, p *Profile) ([]schemas.Registration, error) {
+	msh, evn := m.Segment("MSH"), m.Segment("EVN")
+	kind := msh.Field(9).First()
+	event, second := kind.Component(2), evn.Field(1).First().Component(1)
 	if event == "" { // versions 2.1 and 2.2 may say it only here
-		event = m.Value("EVN-1")
+		event = second
 	}
-	if m.Value("MSH-9.1") != "ADT" || event == "" {
-		return schemas.Registration{}, &hl7.Error{Code: "CPIS-H007", Location: "MSH-9", Reason: "not an ADT message with a trigger event"}
+	if kind.Component(1) != "ADT" || event == "" {
+		return nil, &hl7.Error{Code: "CPIS-H007", Location: "MSH-9", Reason: "not an ADT message with a trigger event"}
 	}
-	r := schemas.Registration{Feed: p.Name, ODS: p.ODS, Setting: p.Setting, ControlID: m.Value("MSH-10"), Event: event, Class: p.class(event)}
-	if m.Count("PID") == 0 && r.Class != schemas.ClassNone {
-		return r, &hl7.Error{Code: "CPIS-H010", Location: "PID-3", Reason: "the message names no person"}
+	meaning := p.meaning(event)
+	records := make([]schemas.Registration, 1)
+	r := &records[0]
+	r.Feed, r.ODS, r.Setting, r.ControlID = p.Name, p.ODS, p.Setting, msh.Field(10).First().Component(1)
+	r.Sender = string(m.RawField(3)) + "|" + string(m.RawField(4))
+	r.Event, r.Class, r.Link = event, meaning.Class, meaning.Link
+	r.Mark(schemas.Code(m.Charset.Doubt))
+	if m.LowerCase {
+		r.Mark("CPIS-H117")
 	}
-	if m.Count("PID") > 1 && r.Class.Checked() {
-		return r, &hl7.Error{Code: "CPIS-H011", Location: "PID-3", Reason: "the message names several persons"}
+	if r.ControlID == "" {
+		r.Mark("CPIS-H106")
 	}
-	r.Person, r.NumberStatus = person(m, p)
-	r.VisitNumber = m.Value("PV1-19")
-	r.OccurredAt, r.OccurredSource = occurred(m, p)
-	if merges(event) {
-		r.Retired = retired(m, p)
+	if second != "" && second != event {
+		r.Mark("CPIS-H114")
 	}
-	return r, nil
+	place := m.Zone(p.Place())
+	p.times(m, place, r)
+	if meaning.Class == schemas.ClassNone { // nobody is named without need
+		r.NumberStatus = schemas.NumberAbsent
+		return records, nil
+	}
+	groups, err := groupsOf(m, meaning)
+	if err != nil {
+		return nil, err
+	}
+	p.visit(m, place, meaning, r)
+	for range groups[1:] {
+		next := *r
+		next.Marks = slices.Clone(r.Marks)
+		records = append(records, next)
+	}
+	for i, g := range groups {
+		p.about(m, g, &records[i])
+	}
+	return records, nil
 }
 
-func person(m *hl7.Message, p Profile) (schemas.Person, schemas.NumberStatus) {
-	name := currentName(m.Field("PID", 5))
-	who := schemas.Person{
-		FamilyName: name.Component(1),
-		GivenNames: strings.TrimSpace(name.Component(2) + " " + name.Component(3)),
-		Sex:        sex(m.Value("PID-8")),
-		Postcode:   postcode(m.Field("PID", 11)),
-		LocalID:    localID(m, p),
-	}
-	if d, ok := hl7.Date(m.Value("PID-7")); ok {
-		who.DateOfBirth = schemas.Date(d)
-	}
-	number, status := nhsNumber(m, p)
-	who.Number = number
-	return who, status
-}
+// group is the segments about one person: PID, and in a merge the MRG that
+// follows it. A link has a second PID instead.
+type group struct{ pid, mrg, other hl7.Segment }
 
-// nhsNumber looks where English senders put it: a marked repetition of PID-3,
-// then a typed PID-2, then PID-19, which holds it bare in some systems. Two
-// different numbers for one person are a conflict.
-func nhsNumber(m *hl7.Message, p Profile) (schemas.NHSNumber, schemas.NumberStatus) {
-	candidates := m.Field("PID", 3).Repetitions()
-	candidates = slices.DeleteFunc(candidates, func(r hl7.Repetition) bool { return !p.marked(r) })
-	if r := m.Field("PID", 2).First(); p.marked(r) {
-		candidates = append(candidates, r)
-	}
-	if r := m.Field("PID", 19).First(); p.marked(r) || r.Component(2)+r.Component(4)+r.Component(5) == "" {
-		candidates = append(candidates, r)
-	}
-	var found schemas.NHSNumber
-	var from hl7.Repetition
-	invalid, several := false, false
-	for _, r := range candidates {
-		if r.Component(1) == "" {
-			continue
-		}
-		n, err := schemas.ParseNHSNumber(r.Component(1))
+// groupsOf finds the persons of a message. Segments may stand in any order,
+// but an MRG belongs to the PID before it.
+func groupsOf(m *hl7.Message, meaning Meaning) ([]group, error) {
+	groups := make([]group, 0, 1)
+	for _, s := range m.Segments() {
 		switch {
-		case err != nil:
-			invalid = invalid || p.marked(r)
-		case found.IsZero():
-			found, from = n, r
-		case n != found:
-			several = true
+		case s.Name() == "PID":
+			groups = append(groups, group{pid: s})
+		case s.Name() == "MRG" && len(groups) > 0:
+			last := &groups[len(groups)-1]
+			if last.mrg.Present() { // another record retired in favour of the same person
+				groups = append(groups, group{pid: last.pid, mrg: s})
+			} else {
+				last.mrg = s
+			}
 		}
 	}
+	pairs := meaning.Link == schemas.LinkLink || meaning.Link == schemas.LinkUnlink
 	switch {
-	case several:
-		return found, schemas.NumberConflict
-	case !found.IsZero():
-		return found, status(m, p, from)
-	case invalid:
-		return found, schemas.NumberInvalid
+	case len(groups) == 0:
+		return nil, &hl7.Error{Code: "CPIS-H010", Location: "PID-3", Reason: "the message names no person"}
+	case pairs && len(groups) == 2:
+		return []group{{pid: groups[0].pid, other: groups[1].pid}}, nil
+	case len(groups) > 1 && meaning.Link == "" || pairs && len(groups) > 2:
+		return nil, &hl7.Error{Code: "CPIS-H011", Location: "PID-3", Reason: "the message names several persons"}
 	}
-	return found, schemas.NumberAbsent
+	return groups, nil
 }
 
-// status reads how far the number is traced: PID-32 as NSTS01 or 01, the brace
-// in CX.5, or CX.2. Only 01, and nothing beside it that says otherwise, is
-// verified. A status that is stated and cannot be read is not "unstated".
-func status(m *hl7.Message, p Profile, rep hl7.Repetition) schemas.NumberStatus {
-	var stated []string
-	for _, r := range m.Field("PID", 32).Repetitions() {
-		switch c := strings.ToUpper(strings.ReplaceAll(r.Component(1), " ", "")); c {
-		case "", "AL", "ED", "UA", "UD": // table 0445's own codes say nothing of the number
-		default:
-			stated = append(stated, strings.TrimPrefix(c, "NSTS"))
-		}
+// about fills in who a record is about and, in identity events, the other
+// record.
+func (p *Profile) about(m *hl7.Message, g group, r *schemas.Registration) {
+	var found number
+	var list []identifier
+	r.Person, found, list = p.person(g.pid)
+	r.NumberStatus, r.Deleted = found.status, deleted(g.pid)
+	if dob := g.pid.Field(7); r.Person.DateOfBirth == "" && dob.Raw() != "" && !dob.Null() {
+		r.Mark("CPIS-H113")
 	}
-	if _, brace, ok := strings.Cut(rep.Component(5), "{status:"); ok {
-		stated = append(stated, strings.TrimSuffix(brace, "}"))
+	if found.status == schemas.NumberOtherCountry || foreign(found.value) {
+		r.Mark("CPIS-H115")
 	}
-	if c := rep.Component(2); len(stated) == 0 && len(c) == 2 && c[0] == '0' { // in some systems a check digit stands here
-		stated = append(stated, c)
+	r.Evidence = p.evidence(m, g.pid, r, found, list)
+	if r.Link == "" {
+		return
 	}
-	if len(stated) == 0 {
-		if p.UnstatedStatus == "verified" {
-			return schemas.NumberVerified
-		}
-		return schemas.NumberUnverified
+	if g.other.Present() {
+		r.Retired, _, _ = p.person(g.other)
+	} else {
+		r.Retired = p.retired(g.mrg)
 	}
-	if slices.Contains(stated, "04") || slices.Contains(stated, "05") {
-		return schemas.NumberConflict
+	if r.Retired.IsZero() {
+		r.Mark("CPIS-H108")
+		return
 	}
-	if slices.ContainsFunc(stated, func(c string) bool { return c != "01" }) {
-		return schemas.NumberUnverified
+	sameNumber := r.Retired.Number == r.Person.Number
+	switch sameRecord := r.Retired.LocalID == r.Person.LocalID || r.Retired.LocalID == ""; {
+	case sameNumber && sameRecord:
+		r.Mark("CPIS-H109")
+		r.Retired = schemas.Person{}
+	case sameNumber: // two hospital records of one number
+		r.Retired.Number = schemas.NHSNumber{}
 	}
-	return schemas.NumberVerified
 }
 
-// currentName prefers the name that is marked current or not marked at all.
-func currentName(f hl7.Field) hl7.Repetition {
-	for _, r := range f.Repetitions() {
-		switch r.Component(7) {
-		case "", "L", "CURRENT":
-			return r
-		}
-	}
-	return f.First()
-}
-
-func sex(code string) string {
-	switch strings.ToUpper(code) {
-	case "M", "1":
-		return "M"
-	case "F", "2":
-		return "F"
-	case "O", "9", "I", "A":
-		return "O"
-	}
-	return "U"
-}
-
-// postcode is that of the home address, in capitals with one blank.
-func postcode(f hl7.Field) string {
-	best := ""
-	for _, r := range f.Repetitions() {
-		code := strings.ToUpper(strings.ReplaceAll(r.Component(5), " ", ""))
-		if len(code) < 5 || len(code) > 7 {
-			continue
-		}
-		code = code[:len(code)-3] + " " + code[len(code)-3:]
-		switch r.Component(7) {
-		case "", "H", "HOME":
-			return code
-		}
-		best = code
-	}
-	return best
-}
-
-// localID is the hospital's own number: the first identifier of PID-3 that is
-// not an NHS number, with its authority.
-func localID(m *hl7.Message, p Profile) string {
-	for _, rep := range m.Field("PID", 3).Repetitions() {
-		if id := rep.Component(1); id != "" && !p.marked(rep) {
-			return id + "@" + rep.Component(4)
-		}
-	}
-	if id := m.Value("PID-2"); id != "" {
-		return id + "@"
-	}
-	return ""
-}
-
-// retired is the person record that a merge retires: MRG-1.
-func retired(m *hl7.Message, p Profile) schemas.Person {
-	var who schemas.Person
-	for _, rep := range m.Field("MRG", 1).Repetitions() {
-		id := rep.Component(1)
-		if n, err := schemas.ParseNHSNumber(id); err == nil && p.marked(rep) {
-			who.Number = n
-		} else if id != "" && who.LocalID == "" {
-			who.LocalID = id + "@" + rep.Component(4)
-		}
+// retired is the record that MRG names: in MRG-1, in older messages in MRG-4.
+func (p *Profile) retired(mrg hl7.Segment) schemas.Person {
+	who := p.record(mrg.Field(1))
+	if who.IsZero() {
+		who = p.record(mrg.Field(4))
 	}
 	return who
 }
 
-// occurred is when the person registered: the first of these that is a time.
-func occurred(m *hl7.Message, p Profile) (time.Time, string) {
-	place, err := p.location()
-	if err != nil {
-		place = time.UTC // refused by Validate
+// visit reads which visit a message is about.
+func (p *Profile) visit(m *hl7.Message, place *time.Location, meaning Meaning, r *schemas.Registration) {
+	pv1, pid, mrg := m.Segment("PV1"), m.Segment("PID"), m.Segment("MRG")
+	r.VisitNumber = pv1.Field(19).First().Component(1)
+	if account := pid.Field(18).First().Component(1); r.VisitNumber == "" && account != "" {
+		r.VisitNumber = "account " + account
 	}
-	for _, path := range []string{"PV1-44", "EVN-6", "EVN-2", "MSH-7"} {
-		if t, ok := hl7.Time(m.Value(path), place); ok {
-			return t, path
+	if r.PriorVisitNumber = mrg.Field(5).First().Component(1); r.PriorVisitNumber == "" {
+		if account := mrg.Field(3).First().Component(1); account != "" {
+			r.PriorVisitNumber = "account " + account
 		}
 	}
-	return time.Time{}, ""
+	if s, ok := pv1.Field(44).First().Stamp(place); ok {
+		r.VisitBegan = s.Time
+	}
+	r.Promotable = meaning.Visit && r.Class == schemas.ClassIdentity && r.VisitNumber != "" && p.promotes(!r.VisitBegan.IsZero(), pv1.Field(2).First().Component(1))
+}
+
+// promotes says whether an update about a visit may stand in for a registration
+// that never came. Where the message says when the visit began, the intake
+// decides by that. Where it does not, a visit to a place that keeps nobody for
+// long is a recent one; a ward's may be weeks old.
+func (p *Profile) promotes(began bool, class string) bool {
+	switch {
+	case p.Promote == "never" || class == "P": // pre-admitted: not there yet
+		return false
+	case p.Promote == "always" || began:
+		return true
+	}
+	return p.Setting != schemas.SettingPaediatricWard && p.Setting != schemas.SettingMaternity
+}
+
+// times reads when the event happened: the first of these fields that is a
+// time, as sent and as understood.
+func (p *Profile) times(m *hl7.Message, place *time.Location, r *schemas.Registration) {
+	home := p.Place()
+	for _, at := range [...]struct {
+		segment string
+		field   int
+		name    string
+	}{{"PV1", 44, "PV1-44"}, {"EVN", 6, "EVN-6"}, {"EVN", 2, "EVN-2"}, {"MSH", 7, "MSH-7"}} {
+		text := m.Segment(at.segment).Field(at.field).First()
+		if text.Raw() == "" {
+			continue
+		}
+		s, ok := text.Stamp(place)
+		if !ok {
+			r.Mark("CPIS-H112")
+			continue
+		}
+		r.OccurredAt, r.OccurredSource, r.OccurredAsSent, r.OccurredPrecision, r.OccurredOther = s.Time, at.name, text.Raw(), string(s.Precision), s.Other
+		switch {
+		case s.Stated:
+			r.OccurredZone = "STATED"
+		case place != home:
+			r.OccurredZone = "MESSAGE"
+		default:
+			r.OccurredZone = "PROFILE"
+		}
+		if s.Odd {
+			r.Mark("CPIS-H112")
+		}
+		if !s.Other.IsZero() {
+			r.Mark("CPIS-H111")
+		}
+		return
+	}
+	r.Mark("CPIS-H110")
 }
 
 // Code is the code that explains why a message could not be taken.

@@ -15,7 +15,7 @@ type Sample struct {
 
 const (
 	sampleED   = "MSH|^~\\&|PRACTICE|RXX01|CPIS|CPIS|||ADT^A04^ADT_A01||T|2.4\rEVN|A04\r"
-	sampleLast = "PV1|1|E|AE|||||||||||||||||V1001^^^VISITID\r"
+	sampleLast = "PV1|1|E|AE||||||||||||||||V1001^^^VISITID\r"
 )
 
 // Samples lists the messages, in name order.

@@ -2,18 +2,22 @@ package hl7
 
 import (
 	"encoding/hex"
-	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
-// unescape resolves escape sequences of a leaf once, left to right:
+// unescape resolves the escape sequences of a leaf once, left to right:
 //
-//	\F\ \S\ \T\ \R\ \E\   the five separators
-//	\Xhh…\                bytes in hexadecimal
-//	\.br\ \H\ \N\         formatting: a blank, or nothing
+//	\F\ \S\ \T\ \R\ \E\ \P\   the separators
+//	\Xhh…\                    bytes in hexadecimal; \X00hh\ is one character
+//	\.br\ \.sp\ …             formatting: a blank
+//	\H\ \N\                   highlighting: nothing
 //
-// An unknown sequence, and an escape character with no partner, stay as they
-// stand: text that a sender forgot to escape is still text.
+// Anything else, a change of character set and a sender's own \Z…\ among it,
+// stays as it stands, and so does an escape character with no partner: text
+// that a sender forgot to escape is still text.
 func unescape(s string, sep Separators) string {
 	if strings.IndexByte(s, sep.Escape) < 0 {
 		return s
@@ -54,57 +58,39 @@ func sequence(code string, sep Separators) (string, bool) {
 		return string(sep.Repetition), true
 	case "E":
 		return string(sep.Escape), true
+	case "P":
+		return string(sep.Truncation), true
 	case "H", "N":
 		return "", true
-	case ".br", ".sp":
-		return " ", true
 	}
-	if strings.HasPrefix(code, "X") {
-		if b, err := hex.DecodeString(code[1:]); err == nil {
-			return strings.ToValidUTF8(string(b), "\uFFFD"), true
+	if len(code) >= 3 && code[0] == '.' {
+		switch code[1:3] {
+		case "br", "sp", "in", "ti", "fi", "nf", "ce", "sk":
+			return " ", true
+		}
+	}
+	if digits, ok := strings.CutPrefix(code, "X"); ok && digits != "" {
+		if b, err := hex.DecodeString(digits); err == nil {
+			return fromHex(b), true
 		}
 	}
 	return "", false
 }
 
+// fromHex reads the bytes of \X…\. Two bytes of which the first is zero are one
+// character: some libraries write four digits for each.
+func fromHex(b []byte) string {
+	switch {
+	case len(b) == 2 && b[0] == 0:
+		return string(rune(b[1]))
+	case utf8.Valid(b):
+		return string(b)
+	}
+	return fromPage(b, charmap.Windows1252)
+}
+
 // Escape writes text as a leaf of a message with the default separators. Line
-// ends become blanks, for a line end would begin a segment.
+// ends become blanks, for a line end would begin a segment; frame marks go.
 func Escape(s string) string {
 	return strings.NewReplacer(`\`, `\E\`, "|", `\F\`, "^", `\S\`, "&", `\T\`, "~", `\R\`, "\r", " ", "\n", " ", "\x0b", "", "\x1c", "").Replace(s)
-}
-
-// windows1252 are the characters of bytes 0x80 to 0x9F of the code page most
-// senders mean when they declare none. The five it leaves undefined stand for
-// themselves, so that what was read can be written back byte for byte.
-const windows1252 = "€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ"
-
-func fromWindows1252(raw []byte) string {
-	table := []rune(windows1252)
-	var out strings.Builder
-	out.Grow(len(raw) + len(raw)/8)
-	for _, b := range raw {
-		if b >= 0x80 && b < 0xa0 {
-			out.WriteRune(table[b-0x80])
-		} else {
-			out.WriteRune(rune(b))
-		}
-	}
-	return out.String()
-}
-
-// toWindows1252 writes text back as it was read.
-func toWindows1252(text string) []byte {
-	table := []rune(windows1252)
-	out := make([]byte, 0, len(text))
-	for _, r := range text {
-		switch i := slices.Index(table, r); {
-		case i >= 0:
-			out = append(out, byte(0x80+i))
-		case r < 0x100:
-			out = append(out, byte(r))
-		default:
-			out = append(out, '?')
-		}
-	}
-	return out
 }

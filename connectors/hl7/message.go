@@ -2,19 +2,28 @@
 // person has registered: HL7 version 2 in its vertical-bar encoding (ER7). It
 // does no input or output and knows nothing of the rest of the broker.
 //
-// A message is segments, each on a line; a segment is fields between "|";
-// a field is repetitions between "~", of components between "^", of
-// subcomponents between "&". The separators come from the message's own MSH
-// segment. Senders are forgiven what harms nobody: other line ends, missing
-// trailing fields, fields beyond the version, unknown segments.
+// A message is segments, each on a line; a segment is fields between "|"; a
+// field is repetitions between "~", of components between "^", of subcomponents
+// between "&". The separators come from the message's own MSH segment.
+//
+//	MSH|^~\&|PAS|RXX|…              segment MSH: MSH-1 is "|", MSH-2 "^~\&", MSH-3 "PAS"
+//	PID|1||999…^^^NHS^NH~H1^^^RXX   PID-3 repeats; PID-3.4 of the first is "NHS"
+//
+// Senders are forgiven what harms nobody: other line ends, missing trailing
+// fields, fields beyond the version, unknown segments, any order. What could
+// make one person of two is refused.
+//
+// Parse copies the bytes once and notes where the fields end; values are cut
+// out of that text when they are asked for.
 package hl7
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Limits of a message. What exceeds one is refused with a code.
@@ -40,82 +49,128 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s at %s: %s", e.Code, e.Location, e.Reason) }
 
 // Separators are the delimiters a message declares in MSH-1 and MSH-2.
+// Truncation, the fifth, exists from version 2.7 on.
 type Separators struct {
-	Field, Component, Repetition, Escape, Subcomponent byte
+	Field, Component, Repetition, Escape, Subcomponent, Truncation byte
 }
 
-func defaultSeparators() Separators { return Separators{'|', '^', '~', '\\', '&'} }
+func defaultSeparators() Separators { return Separators{'|', '^', '~', '\\', '&', '#'} }
 
-// Segment is one line of a message. Fields[0] is the segment's name; in MSH,
-// Fields[1] is the field separator itself, so that indexes are the standard's.
-type Segment struct {
-	Fields []string
-}
-
-// Name is the segment's three letters.
-func (s Segment) Name() string { return s.Fields[0] }
-
-// Message is a parsed message. It is read-only.
+// Message is a parsed message. It is read-only and safe for concurrent use.
 type Message struct {
 	Separators Separators
-	Segments   []Segment
-	// Recoded is true where the text was not valid UTF-8 and was read as
-	// Windows-1252.
-	Recoded bool
+	Charset    Charset
+	LowerCase  bool // a segment name was in small letters
+
+	header   []byte // the MSH line, as received
+	text     string // the message as text
+	segments []Segment
+	ends     []int32 // where each field of each segment ends in text
+}
+
+// Options are what a sender's profile knows of its messages.
+type Options struct {
+	// Charset is the character set where MSH-18 is empty, as MSH-18 would name
+	// it. Default UTF-8, and Windows-1252 where the bytes are no UTF-8.
+	Charset string
 }
 
 // Parse reads one message. Errors are *Error.
-func Parse(raw []byte) (*Message, error) {
+func Parse(raw []byte) (*Message, error) { return ParseWith(raw, Options{}) }
+
+// ParseWith reads one message of a known sender. The message keeps its header
+// line as received, so raw must not be changed while it is in use.
+func ParseWith(raw []byte, o Options) (*Message, error) {
 	if len(raw) > MaxMessage {
 		return nil, &Error{"CPIS-H003", "MSH", fmt.Sprintf("%d bytes, at most %d", len(raw), MaxMessage)}
 	}
-	raw = trimStart(raw)
-	if !bytes.HasPrefix(raw, []byte("MSH")) {
-		return nil, &Error{"CPIS-H001", "MSH", "the message does not begin with an MSH segment"}
+	body := trimStart(raw)
+	if !bytes.HasPrefix(body, []byte("MSH")) {
+		return nil, noMessage(raw)
 	}
-	m := &Message{}
-	text := string(raw)
-	if !utf8.ValidString(text) {
-		text, m.Recoded = fromWindows1252(raw), true
-	}
+	m := &Message{header: firstLine(body)}
 	var err error
-	if m.Separators, err = separators(text); err != nil {
+	if m.Separators, err = separators(m.header[3:]); err != nil {
 		return nil, err
 	}
-	return m, m.split(text)
+	m.text, m.Charset = decode(body, len(body) < len(raw) && bytes.Contains(raw[:len(raw)-len(body)], []byte(byteOrderMark)), m.RawField(18), o.Charset, m.Separators)
+	data := body
+	if m.Charset.recoded {
+		data = []byte(m.text)
+	}
+	return m, m.split(data)
 }
+
+// ParseHeader reads the MSH segment alone, of a message whose rest may not be
+// readable.
+func ParseHeader(raw []byte) (*Message, error) {
+	head := firstLine(trimStart(raw))
+	if len(head) > MaxField {
+		return nil, &Error{"CPIS-H006", "MSH", "the header is too long"}
+	}
+	return Parse(head)
+}
+
+// noMessage says what bytes are that do not begin with MSH.
+func noMessage(raw []byte) *Error {
+	switch {
+	case bytes.HasPrefix(trimStart(raw), []byte("<")):
+		return &Error{"CPIS-H012", "MSH", "the message is XML"}
+	case wide(raw):
+		return &Error{"CPIS-H013", "MSH", "the message is in a double-byte encoding"}
+	}
+	return &Error{"CPIS-H001", "MSH", "the message does not begin with an MSH segment"}
+}
+
+// wide reports the marks of UTF-16: its byte-order mark, or a letter beside a
+// zero byte.
+func wide(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte("\xff\xfe")) || bytes.HasPrefix(raw, []byte("\xfe\xff")) ||
+		bytes.HasPrefix(raw, []byte("M\x00S\x00")) || bytes.HasPrefix(raw, []byte("\x00M\x00S"))
+}
+
+const (
+	blanks        = " \t\r\n\x00"
+	byteOrderMark = "\xef\xbb\xbf"
+)
 
 // trimStart drops what some senders put before MSH: blanks, line ends, a
 // byte-order mark.
 func trimStart(raw []byte) []byte {
-	const blank = " \t\r\n\x00"
-	return bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(raw, blank), []byte("\xef\xbb\xbf")), blank)
+	return bytes.TrimLeft(bytes.TrimPrefix(bytes.TrimLeft(raw, blanks), []byte(byteOrderMark)), blanks)
 }
 
-func separators(text string) (Separators, error) {
+func firstLine(text []byte) []byte {
+	for _, end := range []byte("\r\n") {
+		if i := bytes.IndexByte(text, end); i >= 0 {
+			text = text[:i]
+		}
+	}
+	return text
+}
+
+// separators reads the delimiters from what follows the name of a header
+// segment.
+func separators(header []byte) (Separators, error) {
 	s := defaultSeparators()
-	if len(text) < 4 || !mark(text[3]) {
+	if len(header) == 0 || !mark(header[0]) {
 		return s, &Error{"CPIS-H002", "MSH-1", "no field separator"}
 	}
-	s.Field = text[3]
-	declared := text[4:]
-	if i := strings.IndexAny(declared, string(s.Field)+"\r\n"); i >= 0 {
-		declared = declared[:i]
-	}
+	s.Field = header[0]
+	declared, _, _ := bytes.Cut(header[1:], header[:1])
 	if len(declared) == 0 || len(declared) > 5 {
 		return s, &Error{"CPIS-H002", "MSH-2", "want one to five encoding characters"}
 	}
-	for i, to := range []*byte{&s.Component, &s.Repetition, &s.Escape, &s.Subcomponent} {
+	for i, to := range []*byte{&s.Component, &s.Repetition, &s.Escape, &s.Subcomponent, &s.Truncation} {
 		if i < len(declared) {
 			*to = declared[i]
 		}
 	}
-	seen := map[byte]bool{}
-	for _, b := range []byte{s.Field, s.Component, s.Repetition, s.Escape, s.Subcomponent} {
-		if seen[b] || !mark(b) {
+	all := []byte{s.Field, s.Component, s.Repetition, s.Escape, s.Subcomponent}
+	for i, b := range all {
+		if !mark(b) || bytes.IndexByte(all[:i], b) >= 0 {
 			return s, &Error{"CPIS-H002", "MSH-2", "the encoding characters are not distinct marks"}
 		}
-		seen[b] = true
 	}
 	return s, nil
 }
@@ -126,90 +181,145 @@ func mark(b byte) bool {
 	return b > ' ' && b < 0x7f && (b < '0' || b > '9') && (b < 'A' || b > 'Z') && (b < 'a' || b > 'z')
 }
 
-func (m *Message) split(text string) error {
-	for len(text) > 0 {
-		line := text
-		if i := strings.IndexAny(text, "\r\n"); i >= 0 {
-			line, text = text[:i], text[i+1:]
-		} else {
-			text = ""
+// split notes where the segments and their fields are: one pass over the
+// bytes, eight at a time, which stops at separators and control codes only.
+func (m *Message) split(data []byte) error {
+	sep := m.Separators.Field
+	pattern := ones * uint64(sep)
+	m.segments = make([]Segment, 0, 12)
+	ends := make([]int32, 0, 16+bytes.Count(data, []byte{sep}))
+	start, first, field, longest := 0, 0, 0, 0 // of the line: where it begins, its first end, its field in hand, its longest
+	for at := 0; at < len(data); at += 8 {
+		var word uint64
+		if at+8 <= len(data) {
+			word = binary.LittleEndian.Uint64(data[at:])
+		} else { // no stops behind the end
+			tail := [8]byte{' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '}
+			copy(tail[:], data[at:])
+			word = binary.LittleEndian.Uint64(tail[:])
 		}
-		if strings.TrimSpace(line) == "" {
-			continue
+		for hits := stops(word, pattern); hits != 0; hits &= hits - 1 {
+			i := at + bits.TrailingZeros64(hits)>>3
+			b := data[i]
+			if b != sep && b != '\r' && b != '\n' {
+				continue
+			}
+			ends = append(ends, int32(i))
+			longest = max(longest, i-field)
+			field = i + 1
+			if b != sep {
+				m.ends = ends
+				if err := m.close(start, first, longest); err != nil {
+					return err
+				}
+				start, first, longest = i+1, len(ends), 0
+			}
 		}
-		if len(m.Segments) == MaxSegments {
-			return &Error{"CPIS-H005", "MSH", fmt.Sprintf("more than %d segments", MaxSegments)}
-		}
-		s, err := m.segment(line)
-		if err != nil {
+	}
+	m.ends = append(ends, int32(len(data)))
+	return m.close(start, first, max(longest, len(data)-field))
+}
+
+const (
+	ones = 0x0101010101010101
+	low7 = 0x7f7f7f7f7f7f7f7f
+)
+
+// stops marks, by its high bit, each byte of a word that is the separator of
+// the pattern or below a blank.
+func stops(word, pattern uint64) uint64 {
+	other := word ^ pattern                                   // zero where the byte is the separator
+	rest := (other&low7 + low7) | other                       // high bit set where it is not
+	return ^(rest & ((word&low7 + ones*0x60) | word)) &^ low7 // and where it is a blank or above
+}
+
+// close adds the segment whose fields are found; a blank line is none.
+func (m *Message) close(start, first, longest int) error {
+	s := Segment{m: m, start: int32(start), first: int32(first), count: int32(len(m.ends) - first)}
+	sent := s.part(0)
+	s.name = segmentName(sent)
+	m.LowerCase = m.LowerCase || s.name != "" && sent[0] >= 'a'
+	switch {
+	case s.name == "" && s.count == 1 && strings.TrimSpace(sent) == "":
+		return nil
+	case len(m.segments) == MaxSegments:
+		return &Error{"CPIS-H005", "MSH", fmt.Sprintf("more than %d segments", MaxSegments)}
+	case s.name == "":
+		return &Error{"CPIS-H008", "MSH", "a line begins with no segment name"}
+	case s.name == "MSH" && len(m.segments) > 0:
+		return &Error{"CPIS-H009", "MSH", "a second message begins in the same frame"}
+	case longest >= MaxRepeats: // shorter fields exceed no limit
+		if err := s.limits(); err != nil {
 			return err
 		}
-		if s.Name() == "MSH" && len(m.Segments) > 0 {
-			return &Error{"CPIS-H009", "MSH", "a second message begins in the same frame"}
-		}
-		m.Segments = append(m.Segments, s)
 	}
+	m.segments = append(m.segments, s)
 	return nil
 }
 
-func (m *Message) segment(line string) (Segment, error) {
-	fields := strings.Split(line, string(m.Separators.Field))
-	fields[0] = strings.ToUpper(strings.TrimSpace(fields[0]))
-	if !segmentName(fields[0]) {
-		return Segment{}, &Error{"CPIS-H008", "MSH", "a line begins with no segment name"}
+// segmentName is the name a line begins with, in capitals: a letter and two
+// letters or digits. A line that does not begin so is most often the rest of a
+// field that holds a line end, whose own segment has lost what stood behind it.
+func segmentName(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) != 3 || s[0] >= '0' && s[0] <= '9' {
+		return ""
 	}
-	if fields[0] == "MSH" {
-		fields = append([]string{"MSH", string(m.Separators.Field)}, fields[1:]...)
-	}
-	for i, f := range fields {
-		if len(f) > MaxField {
-			return Segment{}, &Error{"CPIS-H006", fields[0] + "-" + strconv.Itoa(i), fmt.Sprintf("%d bytes, at most %d", len(f), MaxField)}
+	lower := false
+	for i := range 3 {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z':
+			lower = true
+		case (c < 'A' || c > 'Z') && (c < '0' || c > '9'):
+			return ""
 		}
-		if n := strings.Count(f, string(m.Separators.Repetition)); n >= MaxRepeats && fields[0] != "MSH" {
-			return Segment{}, &Error{"CPIS-H006", fields[0] + "-" + strconv.Itoa(i), fmt.Sprintf("%d repetitions, at most %d", n+1, MaxRepeats)}
-		}
 	}
-	return Segment{fields}, nil
+	if lower {
+		return strings.ToUpper(s)
+	}
+	return s
 }
 
-// segmentName reports whether a line begins as a segment does: a letter and
-// two letters or digits. A line that does not is most often the rest of a field
-// that holds a line end, whose own segment has lost what stood behind it.
-func segmentName(s string) bool {
-	if len(s) != 3 || s[0] < 'A' || s[0] > 'Z' {
-		return false
-	}
-	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
-}
+// Segments lists the segments in the order they stand.
+func (m *Message) Segments() []Segment { return m.segments }
 
-// Segment finds the first segment of a name.
-func (m *Message) Segment(name string) (Segment, bool) {
-	for _, s := range m.Segments {
-		if s.Name() == name {
-			return s, true
+// Segment finds the first segment of a name; where there is none, one without
+// fields, which is not Present.
+func (m *Message) Segment(name string) Segment {
+	for _, s := range m.segments {
+		if s.name == name {
+			return s
 		}
 	}
-	return Segment{}, false
+	return Segment{}
 }
 
 // Count is how often a segment occurs.
 func (m *Message) Count(name string) int {
 	n := 0
-	for _, s := range m.Segments {
-		if s.Name() == name {
+	for _, s := range m.segments {
+		if s.name == name {
 			n++
 		}
 	}
 	return n
 }
 
-// Field is a field of the first segment of a name; empty where there is none.
-func (m *Message) Field(segment string, n int) Field {
-	s, ok := m.Segment(segment)
-	if !ok || n >= len(s.Fields) {
-		return Field{sep: m.Separators}
+// RawField is a field of MSH in the bytes it was sent in. Where a sender
+// compares what comes back byte by byte, these come back.
+func (m *Message) RawField(n int) []byte {
+	rest := m.header
+	for ; n > 1; n-- {
+		i := bytes.IndexByte(rest, m.Separators.Field)
+		if i < 0 {
+			return nil
+		}
+		rest = rest[i+1:]
 	}
-	return Field{s.Fields[n], m.Separators}
+	if i := bytes.IndexByte(rest, m.Separators.Field); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest
 }
 
 // Value gives a leaf by its path, "PID-5.1" or "MSH-10": the first repetition,
@@ -224,7 +334,7 @@ func (m *Message) Value(path string) string {
 	if err != nil {
 		return ""
 	}
-	f := m.Field(segment, n)
+	f := m.Segment(segment).Field(n)
 	if segment == "MSH" && n <= 2 {
 		return f.raw
 	}
@@ -235,86 +345,4 @@ func (m *Message) Value(path string) string {
 		}
 	}
 	return f.First().Component(c)
-}
-
-// Field is one field as sent.
-type Field struct {
-	raw string
-	sep Separators
-}
-
-// Raw is the field as sent, separators and escapes in it.
-func (f Field) Raw() string { return f.raw }
-
-// Null reports whether the sender says that there is no value.
-func (f Field) Null() bool { return f.raw == Null }
-
-// Repetitions splits the field; an empty field has none.
-func (f Field) Repetitions() []Repetition {
-	if f.raw == "" || f.raw == Null {
-		return nil
-	}
-	parts := strings.Split(f.raw, string(f.sep.Repetition))
-	out := make([]Repetition, len(parts))
-	for i, p := range parts {
-		out[i] = Repetition{p, f.sep}
-	}
-	return out
-}
-
-// First is the first repetition.
-func (f Field) First() Repetition {
-	if i := strings.IndexByte(f.raw, f.sep.Repetition); i >= 0 {
-		return Repetition{f.raw[:i], f.sep}
-	}
-	return Repetition(f)
-}
-
-// Repetition is one repetition of a field.
-type Repetition struct {
-	raw string
-	sep Separators
-}
-
-// Component gives the n-th component, counted from 1, joined over its
-// subcomponents, with escapes resolved and blanks trimmed. Null is empty.
-func (r Repetition) Component(n int) string {
-	rest := r.raw
-	for ; n > 1; n-- {
-		i := strings.IndexByte(rest, r.sep.Component)
-		if i < 0 {
-			return ""
-		}
-		rest = rest[i+1:]
-	}
-	if i := strings.IndexByte(rest, r.sep.Component); i >= 0 {
-		rest = rest[:i]
-	}
-	if rest == Null {
-		return ""
-	}
-	return strings.TrimSpace(unescape(rest, r.sep))
-}
-
-// RawComponent gives the n-th component as sent, escapes in it.
-func (r Repetition) RawComponent(n int) string {
-	parts := strings.Split(r.raw, string(r.sep.Component))
-	if n > len(parts) {
-		return ""
-	}
-	return parts[n-1]
-}
-
-// Subcomponent gives the n-th subcomponent of the component c, both counted
-// from 1.
-func (r Repetition) Subcomponent(c, n int) string {
-	parts := strings.Split(r.raw, string(r.sep.Component))
-	if c > len(parts) {
-		return ""
-	}
-	parts = strings.Split(parts[c-1], string(r.sep.Subcomponent))
-	if n > len(parts) || parts[n-1] == Null {
-		return ""
-	}
-	return strings.TrimSpace(unescape(parts[n-1], r.sep))
 }

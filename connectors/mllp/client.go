@@ -85,7 +85,7 @@ func (c *Client) exchange(message []byte) ([]byte, error) {
 	if err != nil {
 		return f.Message, nil // sent on purpose: whatever comes back is its answer
 	}
-	if answer.Count("MSA") == 0 || answer.Field("MSA", 2).Raw() != sent.Field("MSH", 10).Raw() {
+	if answer.Count("MSA") == 0 || answer.Segment("MSA").Field(2).Raw() != sent.Segment("MSH").Field(10).Raw() {
 		return nil, ErrMismatch
 	}
 	return f.Message, nil

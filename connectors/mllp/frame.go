@@ -39,7 +39,9 @@ type Frame struct {
 	Fault *hl7.Error
 	// Torn is true where the sender broke off and began anew: no answer belongs
 	// to the torn part.
-	Torn bool
+	Torn  bool
+	Loose bool // did not end with FS CR
+	Junk  int  // bytes skipped before it
 }
 
 // decoder reads frames from a connection.
@@ -118,7 +120,7 @@ func (d *decoder) next() (Frame, error) {
 		d.unread = d.unread[i+1:]
 		if mark == vt {
 			d.torn = true
-			return Frame{frame, &hl7.Error{Code: "CPIS-H004", Location: "MSH", Reason: "a new frame began before this one had ended"}, true}, nil
+			return Frame{frame, &hl7.Error{Code: "CPIS-H004", Location: "MSH", Reason: "a new frame began before this one had ended"}, true, false, 0}, nil
 		}
 		if !d.end() { // an end mark in the middle of the message
 			stray = true

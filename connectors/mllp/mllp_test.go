@@ -34,7 +34,14 @@ type hospital struct {
 	fail   bool
 }
 
-func (h *hospital) handle(ctx context.Context, _ ConnInfo, raw []byte) ([]byte, error) {
+func (h *hospital) handle(ctx context.Context, _ Peer, f Frame) ([][]byte, error) {
+	if f.Fault != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.faults = append(h.faults, f.Fault.Code)
+		return [][]byte{hl7.AckRaw(f.Message, hl7.AR, hl7.AckOptions{Error: f.Fault})}, nil
+	}
+	raw := f.Message
 	if h.block != nil {
 		select {
 		case <-h.block:
@@ -46,7 +53,7 @@ func (h *hospital) handle(ctx context.Context, _ ConnInfo, raw []byte) ([]byte, 
 	if err != nil {
 		var e *hl7.Error
 		errors.As(err, &e)
-		return hl7.AckRaw(raw, hl7.AR, e, hl7.AckOptions{}), nil
+		return [][]byte{hl7.AckRaw(raw, hl7.AR, hl7.AckOptions{Error: e})}, nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,20 +61,13 @@ func (h *hospital) handle(ctx context.Context, _ ConnInfo, raw []byte) ([]byte, 
 		return nil, errors.New("result unknown")
 	}
 	h.got = append(h.got, m.Value("MSH-10"))
-	return hl7.Ack(m, hl7.AA, hl7.AckOptions{}), nil
-}
-
-func (h *hospital) fault(_ context.Context, e *hl7.Error, partial []byte) ([]byte, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.faults = append(h.faults, e.Code)
-	return hl7.AckRaw(partial, hl7.AR, e, hl7.AckOptions{}), nil
+	return [][]byte{hl7.Ack(m, hl7.AA, hl7.AckOptions{})}, nil
 }
 
 func serve(t *testing.T, h *hospital, c Config) (*Server, func()) {
 	t.Helper()
 	c.Listen = "127.0.0.1:0"
-	s, err := Listen(c, h.handle, h.fault, slog.New(slog.DiscardHandler))
+	s, err := Listen(c, h.handle, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

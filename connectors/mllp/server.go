@@ -15,21 +15,17 @@ import (
 	"cpis/connectors/hl7"
 )
 
-// ConnInfo tells a handler who sends.
-type ConnInfo struct {
-	Remote string // address, host:port
+// Peer is who sends.
+type Peer struct {
+	Remote   string   // address, host:port
+	Listener string   // Config.Name
+	Names    []string // of its verified certificate; nil without one
 }
 
-// Handler takes one message and returns the acknowledgement to send, one for
-// each message and in order. An error means that the result is not known: the
-// connection is closed with no answer, so that the sender sends again. The
-// same happens when it takes longer than Config.AnswerBudget, for an answer
-// that comes late could be taken for the next message's.
-type Handler func(ctx context.Context, from ConnInfo, message []byte) (answer []byte, err error)
-
-// FaultHandler takes bytes that are no whole message, and returns the answer
-// to send. The answer is not sent for a torn frame, whose sender has moved on.
-type FaultHandler func(ctx context.Context, why *hl7.Error, partial []byte) (answer []byte, err error)
+// Handler takes one frame and returns the messages to send back, in one write.
+// An error means that the result is not known: the connection is closed with no
+// answer, so that the sender sends again.
+type Handler func(ctx context.Context, from Peer, f Frame) (answers [][]byte, err error)
 
 // Config of a listener.
 type Config struct {
@@ -81,7 +77,6 @@ type Server struct {
 	config   Config
 	listener net.Listener
 	handle   Handler
-	fault    FaultHandler
 	log      *slog.Logger
 
 	hands context.Context // of handlers; ends when stopping has waited long enough
@@ -97,7 +92,7 @@ type Server struct {
 var _ connectors.Source = (*Server)(nil)
 
 // Listen opens the listener, so that its address is known; Run serves it.
-func Listen(c Config, handle Handler, fault FaultHandler, log *slog.Logger) (*Server, error) {
+func Listen(c Config, handle Handler, log *slog.Logger) (*Server, error) {
 	c = c.withDefaults()
 	l, err := (&net.ListenConfig{KeepAlive: keepAlive}).Listen(context.Background(), "tcp", c.Listen)
 	if err != nil {
@@ -107,7 +102,7 @@ func Listen(c Config, handle Handler, fault FaultHandler, log *slog.Logger) (*Se
 		l = tls.NewListener(l, c.TLS)
 	}
 	hands, drop := context.WithCancel(context.Background())
-	return &Server{config: c, listener: l, handle: handle, fault: fault, log: log, hands: hands, drop: drop, conns: map[net.Conn]bool{}}, nil
+	return &Server{config: c, listener: l, handle: handle, log: log, hands: hands, drop: drop, conns: map[net.Conn]bool{}}, nil
 }
 
 // Addr is where the server listens.
@@ -198,7 +193,7 @@ func (s *Server) serve(conn net.Conn) {
 		s.open.Add(-1)
 		_ = conn.Close()
 	}()
-	from := ConnInfo{conn.RemoteAddr().String()}
+	from := Peer{Remote: conn.RemoteAddr().String()}
 	if secure, ok := conn.(*tls.Conn); ok {
 		ctx, cancel := context.WithTimeout(s.hands, s.config.FrameTimeout)
 		err := secure.HandshakeContext(ctx)
@@ -252,29 +247,30 @@ func (s *Server) finish(c net.Conn) bool {
 // errLate is an answer that is not sent any more.
 var errLate = errors.New("the answer took too long")
 
-func (s *Server) answer(conn net.Conn, from ConnInfo, f Frame) error {
+func (s *Server) answer(conn net.Conn, from Peer, f Frame) error {
 	ctx, cancel := context.WithTimeout(s.hands, s.config.AnswerBudget)
 	defer cancel()
-	var answer []byte
-	var err error
 	if f.Fault != nil {
 		s.faults.Add(1)
-		answer, err = s.fault(ctx, f.Fault, f.Message)
 	} else {
 		s.messages.Add(1)
-		answer, err = s.handle(ctx, from, f.Message)
 	}
+	answers, err := s.handle(ctx, from, f)
 	switch {
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
 		return errLate
-	case f.Torn || answer == nil:
+	case f.Torn || len(answers) == 0:
 		return nil
 	}
 	if err := conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
 		return err
 	}
-	_, err = conn.Write(encode(answer)) // one write: some senders read once
+	var out []byte
+	for _, a := range answers {
+		out = append(out, encode(a)...)
+	}
+	_, err = conn.Write(out) // one write: some senders read once
 	return err
 }

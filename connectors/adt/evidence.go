@@ -1,0 +1,135 @@
+package adt
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"cpis/connectors/hl7"
+	"cpis/schemas"
+)
+
+// evidence reads what a message says beside who the person is.
+func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registration, found number, list []identifier) schemas.Evidence {
+	var e schemas.Evidence
+	if by := m.Segment("EVN").Field(5).First(); by.Raw() != "" {
+		var c [3]string
+		by.Components(c[:])
+		if e.OperatorID, e.OperatorName = c[0], strings.TrimSpace(c[2]+" "+familyPart(by, 2)); e.OperatorID+e.OperatorName != "" {
+			e.OperatorSource = "EVN-5"
+		}
+	}
+	p.mother(m, pid, &e)
+	if pid.Field(24).First().Component(1) == "Y" {
+		e.BirthOrder = pid.Field(25).First().Component(1)
+		if e.BirthOrder == "" {
+			e.BirthOrder = "Y"
+		}
+	}
+	e.Pregnancy = p.pregnancy(m)
+	e.Newborn = newborn(m, r, found)
+	e.Aliases = aliases(pid, r.Person)
+	for _, i := range list {
+		if !i.nhs && i.local() != r.Person.LocalID {
+			e.Identifiers = append(e.Identifiers, i.local())
+		}
+	}
+	return e
+}
+
+// mother reads her identifiers: PID-21, or the NK1 whose relationship is mother
+// with hers in NK1-33. Nobody is linked by a name.
+func (p *Profile) mother(m *hl7.Message, pid hl7.Segment, e *schemas.Evidence) {
+	if who := p.record(pid.Field(21)); !who.IsZero() {
+		e.Mother, e.MotherSource = who, "PID-21"
+	}
+	for _, s := range m.Segments() {
+		if s.Name() != "NK1" || !isMother(s.Field(3).First()) {
+			continue
+		}
+		who := p.record(s.Field(33))
+		if who.IsZero() || !e.Mother.Number.IsZero() {
+			continue
+		}
+		name := s.Field(2).First()
+		who.FamilyName = strings.TrimSpace(name.Component(2) + " " + familyName(name))
+		e.Mother, e.MotherSource = who, "NK1-33"
+	}
+}
+
+// isMother reads table 0063 as English senders fill it.
+func isMother(r hl7.Repetition) bool {
+	switch strings.ToUpper(r.Component(1)) {
+	case "MTH", "MOTHER", "16":
+		return true
+	}
+	return strings.EqualFold(r.Component(2), "mother")
+}
+
+// pregnancy lists the fields that say that the person is pregnant or in labour.
+// An unborn plan sits on the mother, so she is to be matched whatever her age.
+func (p *Profile) pregnancy(m *hl7.Message) []string {
+	var out []string
+	add := func(field string, yes bool) {
+		if yes {
+			out = append(out, field)
+		}
+	}
+	pv1, pv2 := m.Segment("PV1"), m.Segment("PV2")
+	if !pv1.Present() && !pv2.Present() && p.Setting != schemas.SettingMaternity {
+		return nil
+	}
+	value := func(s hl7.Segment, n int) string {
+		if f := s.Field(n); f.Raw() != "" {
+			return strings.ToUpper(f.First().Component(1))
+		}
+		return ""
+	}
+	add("setting", p.Setting == schemas.SettingMaternity)
+	add("PV1-2", value(pv1, 2) == "B") // obstetrics
+	add("PV1-3", strings.HasPrefix(value(pv1, 3), "MAT"))
+	add("PV1-10", slices.Contains([]string{"500", "501", "510", "560"}, value(pv1, 10))) // treatment functions: obstetrics and gynaecology, obstetrics, antenatal, midwifery
+	add("PV1-15", slices.ContainsFunc(pv1.Field(15).Repetitions(), func(r hl7.Repetition) bool { return r.Component(1) == "B6" }))
+	add("PV1-18", strings.HasPrefix(value(pv1, 18), "PREGNAN"))
+	reason := strings.ToUpper(pv2.Field(3).First().Raw())
+	add("PV2-3", strings.Contains(reason, "LABOUR") || strings.Contains(reason, "PREGNAN"))
+	return out
+}
+
+// newbornDays is how long NSTS08, "baby under six weeks", applies.
+const newbornDays = 42
+
+// newborn lists the fields that say that the person was just born.
+func newborn(m *hl7.Message, r *schemas.Registration, found number) []string {
+	var out []string
+	if slices.Contains(found.stated, "08") {
+		out = append(out, "PID-32")
+	}
+	if m.Segment("PV1").Field(4).First().Component(1) == "N" { // table 0007
+		out = append(out, "PV1-4")
+	}
+	born, err := time.Parse(time.DateOnly, string(r.Person.DateOfBirth))
+	if err == nil && !r.OccurredAt.IsZero() {
+		if age := r.OccurredAt.Sub(born); age > -24*time.Hour && age < newbornDays*24*time.Hour {
+			out = append(out, "PID-7")
+		}
+	}
+	return out
+}
+
+// aliases lists the other names of a person: repetitions of PID-5, and PID-9.
+func aliases(pid hl7.Segment, who schemas.Person) []string {
+	var out []string
+	own := who.FamilyName + "^" + who.GivenNames
+	for _, f := range [...]hl7.Field{pid.Field(5), pid.Field(9)} {
+		for _, r := range f.Repetitions() {
+			var c [3]string
+			r.Components(c[:])
+			a := familyName(r) + "^" + strings.TrimSpace(c[1]+" "+c[2])
+			if a != "^" && a != own && !slices.Contains(out, a) {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}

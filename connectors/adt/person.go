@@ -1,0 +1,146 @@
+package adt
+
+import (
+	"strconv"
+	"strings"
+
+	"cpis/connectors/hl7"
+	"cpis/schemas"
+)
+
+// person reads who a PID segment is about, and all identifiers of PID-3.
+func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier) {
+	list := p.identifiers("PID-3", pid.Field(3))
+	found := p.nhsNumber(pid, list)
+	var name [3]string
+	current := currentName(pid.Field(5))
+	current.Components(name[:])
+	who := schemas.Person{
+		Number:     found.value,
+		FamilyName: familyName(current),
+		GivenNames: strings.TrimSpace(name[1] + " " + name[2]),
+		Sex:        sex(pid.Field(8).First().Component(1)),
+		Postcode:   postcode(pid.Field(11)),
+		LocalID:    p.localID(pid, list),
+	}
+	if d, ok := hl7.Date(pid.Field(7).First().Component(1)); ok {
+		who.DateOfBirth = schemas.Date(d)
+	}
+	return who, found, list
+}
+
+// deleted lists the fields whose null says something about the person: null as
+// a whole, or in its first component.
+func deleted(pid hl7.Segment) []string {
+	if !strings.Contains(pid.Raw(), hl7.Null) {
+		return nil
+	}
+	var out []string
+	for _, n := range [...]int{2, 3, 5, 7, 8, 11, 19, 32} {
+		if pid.Field(n).First().RawComponent(1) == hl7.Null {
+			out = append(out, "PID-"+strconv.Itoa(n))
+		}
+	}
+	return out
+}
+
+// currentName prefers the name that is marked current or not marked at all.
+func currentName(f hl7.Field) hl7.Repetition {
+	first := f.First()
+	if current(first) {
+		return first
+	}
+	for _, r := range f.Repetitions() {
+		if current(r) {
+			return r
+		}
+	}
+	return first
+}
+
+func current(r hl7.Repetition) bool {
+	switch r.Component(7) {
+	case "", "L", "CURRENT":
+		return familyName(r)+r.Component(2) != ""
+	}
+	return false
+}
+
+// familyName is the surname of an XPN.
+func familyName(r hl7.Repetition) string { return familyPart(r, 1) }
+
+// familyPart is the surname in a component: from 2.4 on its parts follow as
+// subcomponents.
+func familyPart(r hl7.Repetition, component int) string {
+	if name := r.Subcomponent(component, 1); name != "" {
+		return name
+	}
+	return r.Component(component)
+}
+
+func sex(code string) string {
+	switch strings.ToUpper(code) {
+	case "M", "1":
+		return "M"
+	case "F", "2":
+		return "F"
+	case "O", "9", "I", "A":
+		return "O"
+	}
+	return "U"
+}
+
+// postcode is that of the home address, in capitals with one blank; of several
+// the last that can be one.
+func postcode(f hl7.Field) string {
+	home, other := "", ""
+	for _, r := range f.Repetitions() {
+		var c [7]string
+		r.Components(c[:])
+		code := strings.ToUpper(strings.ReplaceAll(c[4], " ", ""))
+		if len(code) < 5 || len(code) > 7 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			continue
+		}
+		code = code[:len(code)-3] + " " + code[len(code)-3:]
+		switch strings.ToUpper(c[6]) {
+		case "", "H", "HOME":
+			home = code
+		default:
+			other = code
+		}
+	}
+	if home != "" {
+		return home
+	}
+	return other
+}
+
+// localID is the hospital's own number: the first identifier of PID-3, else of
+// PID-2, that is not an NHS number, with its authority.
+func (p *Profile) localID(pid hl7.Segment, list []identifier) string {
+	for _, i := range list {
+		if !i.nhs {
+			return i.local()
+		}
+	}
+	for _, i := range p.identifiers("PID-2", pid.Field(2)) {
+		if !i.nhs {
+			return i.local()
+		}
+	}
+	return ""
+}
+
+// record is a person record that MRG, NK1 or PID-21 names by a list of
+// identifiers.
+func (p *Profile) record(f hl7.Field) schemas.Person {
+	var who schemas.Person
+	for _, i := range p.identifiers("", f) {
+		if n, err := schemas.ParseNHSNumber(i.id); err == nil && i.nhs && who.Number.IsZero() {
+			who.Number = n
+		} else if who.LocalID == "" && !i.nhs {
+			who.LocalID = i.local()
+		}
+	}
+	return who
+}

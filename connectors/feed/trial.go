@@ -1,0 +1,68 @@
+package feed
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"time"
+
+	"cpis/connectors/adt"
+	"cpis/connectors/hl7"
+	"cpis/connectors/mllp"
+	"cpis/schemas"
+)
+
+// Trial is what the intake would do with one frame, every step of it but
+// storing.
+type Trial struct {
+	Messages []TrialMessage
+	Answers  [][]byte // what would be sent back
+}
+
+// TrialMessage is one message of a frame.
+type TrialMessage struct {
+	Raw     []byte
+	Records []schemas.Registration // what would be committed
+	Refusal *schemas.Refusal       // why it would be quarantined instead
+	Feed    string                 // whose it is, as far as is known
+}
+
+// Try runs a frame through the intake of a list of profiles and changes
+// nothing. The sender is taken to be whoever the feed's profile asks for.
+func Try(profiles []adt.Profile, frame []byte, now time.Time) (Trial, error) {
+	open := make([]adt.Profile, len(profiles))
+	for i, p := range profiles {
+		p.Certificate, p.Listener = "", ""
+		open[i] = p
+	}
+	keep := &keeper{now: now}
+	f := New(open, keep, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	in := mllp.Frame{Message: frame}
+	if len(frame) > hl7.MaxMessage {
+		in.Message, in.Fault = frame[:hl7.MaxMessage], &hl7.Error{Code: "CPIS-H003", Location: "MSH", Reason: "the frame is larger than a listener takes"}
+	}
+	answers, err := f.Handle(context.Background(), mllp.Peer{}, in)
+	return Trial{keep.messages, answers}, err
+}
+
+// keeper is a broker that only looks.
+type keeper struct {
+	now      time.Time
+	messages []TrialMessage
+}
+
+func (k *keeper) Accept(_ context.Context, records []schemas.Registration, payload []byte) (schemas.Receipt, error) {
+	if len(records) == 0 {
+		return schemas.Receipt{}, errors.New("no record")
+	}
+	k.messages = append(k.messages, TrialMessage{Raw: payload, Records: records, Feed: records[0].Feed})
+	sum := sha256.Sum256(payload)
+	return schemas.Receipt{EventID: hex.EncodeToString(sum[:16]), At: k.now}, nil
+}
+
+func (k *keeper) Quarantine(_ context.Context, feed, _ string, why schemas.Refusal, raw []byte) error {
+	k.messages = append(k.messages, TrialMessage{Raw: raw, Refusal: &why, Feed: feed})
+	return nil
+}
