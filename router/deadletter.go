@@ -25,6 +25,7 @@ const (
 	headerClosed    = "dlq_closes" // on the record that closes a dead letter: its offset
 	headerAction    = "dlq_action" // replayed or discarded
 	headerReason    = "dlq_reason" // why a person discarded it
+	headerPart      = "dlq_part"   // on the further parts of long quarantined bytes: which one, from 1
 )
 
 // QuarantineOrigin is the origin of bytes that never were a record.
@@ -82,24 +83,49 @@ func (d *DeadLetters) Quarantine(ctx context.Context, items ...Refused) error {
 	for _, it := range items {
 		q := schemas.Quarantine{Origin: it.Origin, Feed: it.Feed, ControlID: it.ControlID, Code: string(it.Refusal.Code), Location: it.Refusal.Location, ReceivedAt: d.Now()}
 		q.QuarantineID = d.Keys.ID("quarantine", it.Origin, it.Feed, string(it.Raw))
-		var err error
-		if q.Sealed, err = d.Keys.SealRaw(q.QuarantineID, it.Raw); err != nil {
-			return fmt.Errorf("seal quarantined bytes: %w", err)
+		for part, rest := 0, it.Raw; part == 0 || len(rest) > 0; part++ {
+			n := min(len(rest), quarantinePart)
+			r, err := d.quarantine(q, part, rest[:n])
+			if err != nil {
+				return err
+			}
+			records, rest = append(records, r), rest[n:]
 		}
-		r, err := d.record(schemas.TopicDeadLetter, QuarantineOrigin, q.QuarantineID, "", q)
-		if err != nil {
-			return err
-		}
-		r.Headers = append(r.Headers,
-			topics.Header{Key: headerCode, Value: []byte(q.Code)},
-			topics.Header{Key: headerOrigin, Value: []byte(QuarantineOrigin)},
-			topics.Header{Key: headerTime, Value: []byte(q.ReceivedAt.UTC().Format(time.RFC3339Nano))})
-		records = append(records, r)
 	}
 	if err := d.Log.Produce(ctx, records...); err != nil {
 		return fmt.Errorf("keep quarantined bytes: %w", err)
 	}
 	return nil
+}
+
+// quarantinePart is how many bytes of an input one record keeps: a value has a
+// limit (schemas.MaxValueBytes) that the largest inputs exceed.
+const quarantinePart = schemas.MaxValueBytes / 2
+
+// quarantine renders one part of an input.
+func (d *DeadLetters) quarantine(q schemas.Quarantine, part int, raw []byte) (r topics.Record, err error) {
+	if q.Sealed, err = d.Keys.SealRaw(partID(q.QuarantineID, part), raw); err != nil {
+		return r, fmt.Errorf("seal quarantined bytes: %w", err)
+	}
+	if r, err = d.record(schemas.TopicDeadLetter, QuarantineOrigin, q.QuarantineID, "", q); err != nil {
+		return r, err
+	}
+	r.Headers = append(r.Headers,
+		topics.Header{Key: headerCode, Value: []byte(q.Code)},
+		topics.Header{Key: headerOrigin, Value: []byte(QuarantineOrigin)},
+		topics.Header{Key: headerTime, Value: []byte(q.ReceivedAt.UTC().Format(time.RFC3339Nano))})
+	if part > 0 {
+		r.Headers = append(r.Headers, topics.Header{Key: headerPart, Value: strconv.AppendInt(nil, int64(part), 10)})
+	}
+	return r, nil
+}
+
+// partID binds the sealed bytes of a part to its place.
+func partID(id string, part int) string {
+	if part == 0 {
+		return id
+	}
+	return id + "/" + strconv.Itoa(part)
 }
 
 // Refused is an input that was not taken.
@@ -126,6 +152,7 @@ type Letter struct {
 	Reason    string       `json:"reason,omitempty"`
 
 	record topics.Record
+	parts  []topics.Record // the further ones, in order
 }
 
 // List reads the dead letters, oldest first, closed ones too.
@@ -139,7 +166,7 @@ func (d *DeadLetters) List(ctx context.Context) ([]Letter, error) {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
 	var letters []Letter
-	at := map[int64]int{}
+	at, byID := map[int64]int{}, map[string][]int{}
 	err = d.Client.ReadFrom(ctx, schemas.TopicDeadLetter, 0, starts[0], ends[0], func(batch []topics.Record) error {
 		for _, r := range batch {
 			h := headersOf(r)
@@ -149,7 +176,19 @@ func (d *DeadLetters) List(ctx context.Context) ([]Letter, error) {
 				}
 				continue
 			}
+			if part := int(h.int(headerPart)); part > 0 {
+				// Copies of an input have the same id: a part belongs to the first
+				// that still wants it.
+				for _, i := range byID[h["ce_id"]] {
+					if l := &letters[i]; len(l.parts) == part-1 {
+						l.parts, l.Bytes = append(l.parts, r), l.Bytes+len(r.Value)
+						break
+					}
+				}
+				continue
+			}
 			at[r.Offset] = len(letters)
+			byID[h["ce_id"]] = append(byID[h["ce_id"]], len(letters))
 			when, _ := time.Parse(time.RFC3339Nano, h[headerTime])
 			letters = append(letters, Letter{ID: r.Offset, Code: schemas.Code(h[headerCode]), Origin: h[headerOrigin], Partition: int(h.int(headerPartition)),
 				Offset: h.int(headerOffset), Until: h.int(headerUntil), Attempts: int(h.int(headerAttempts)), Time: when, Bytes: len(r.Value), record: r})
@@ -209,6 +248,17 @@ func (d *DeadLetters) Quarantined(ctx context.Context, l Letter) (schemas.Quaran
 		return q, nil, err
 	}
 	raw, err := d.Keys.OpenRaw(q.QuarantineID, q.Sealed)
+	for i, r := range l.parts {
+		var more schemas.Quarantine
+		if err == nil {
+			err = d.Codec.Decode(ctx, schemas.TopicDeadLetter, r.Value, &more)
+		}
+		if err == nil {
+			var part []byte
+			part, err = d.Keys.OpenRaw(partID(q.QuarantineID, i+1), more.Sealed)
+			raw = append(raw, part...)
+		}
+	}
 	return q, raw, err
 }
 

@@ -169,7 +169,7 @@ func (l *Ledger) outcomes(ctx context.Context, since time.Time, b *books) error 
 func (l *Ledger) deadLetters(ctx context.Context, since time.Time, b *books) error {
 	return ReadSince(ctx, l.Client, schemas.TopicDeadLetter, since, func(r topics.Record) error {
 		h := headersOf(r)
-		if h[headerAction] != "" {
+		if h[headerAction] != "" || h[headerPart] != "" {
 			return nil
 		}
 		if h[headerOrigin] != QuarantineOrigin {

@@ -22,10 +22,10 @@ const maxInput = 256 << 20
 
 func (s *shell) hl7() *cobra.Command {
 	root := &cobra.Command{Use: "hl7", Short: "Send HL7 v2 messages, or see what the broker reads in them"}
-	root.AddCommand(s.hl7Send(), s.hl7Explain(), &cobra.Command{
+	root.AddCommand(s.hl7Send(), s.hl7Explain(), s.hl7Check(), &cobra.Command{
 		Use: "samples", Short: "List the sample messages", Args: usage(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			for _, m := range adt.Samples() {
+			for _, m := range append(adt.Samples(), adt.CodeSamples()...) {
 				fmt.Fprintf(s.out, "sample:%-18s %s\n", m.Name, m.About)
 			}
 			return nil
@@ -85,6 +85,11 @@ func (s *shell) messages(name string) ([][]byte, error) {
 				return [][]byte{stamp(m.Message, time.Now())}, nil
 			}
 		}
+		for _, m := range adt.CodeSamples() {
+			if strings.EqualFold(m.Name, sample) {
+				return splitMessages([]byte(m.Message)), nil
+			}
+		}
 		return nil, exit{exitUsage, fmt.Errorf("no sample %q; `cpis hl7 samples` lists them", sample)}
 	}
 	in := s.in
@@ -104,9 +109,13 @@ func (s *shell) messages(name string) ([][]byte, error) {
 }
 
 // splitMessages finds the messages of a text: frames where there are frame
-// marks, else whatever begins with MSH at the start of a line.
+// marks, the whole where it is a batch that fits into a frame, else whatever
+// begins with MSH at the start of a line.
 func splitMessages(text []byte) [][]byte {
 	var out [][]byte
+	if _, ok, err := hl7.SplitBatch(text); ok && err == nil {
+		return [][]byte{text}
+	}
 	if bytes.IndexByte(text, 0x0b) >= 0 {
 		for _, frame := range bytes.Split(text, []byte{0x0b}) {
 			if i := bytes.IndexByte(frame, 0x1c); i >= 0 {
@@ -120,11 +129,24 @@ func splitMessages(text []byte) [][]byte {
 		if i > 0 {
 			part = append([]byte("MSH"), part...)
 		}
-		if len(bytes.TrimSpace(part)) > 0 {
+		if part = outsideBatch(part); len(bytes.TrimSpace(part)) > 0 {
 			out = append(out, part)
 		}
 	}
 	return out
+}
+
+// outsideBatch drops the lines of a batch that belong to no message.
+func outsideBatch(part []byte) []byte {
+	var lines [][]byte
+	for _, line := range bytes.SplitAfter(part, []byte("\r")) {
+		switch name := string(line[:min(3, len(line))]); name {
+		case "FHS", "BHS", "BTS", "FTS":
+		default:
+			lines = append(lines, line)
+		}
+	}
+	return bytes.Join(lines, nil)
 }
 
 // stamp fills in MSH-7 and MSH-10 of a sample.

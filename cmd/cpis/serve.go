@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cpis/connectors/adt"
 	"cpis/schemas"
 )
 
@@ -111,6 +112,11 @@ func (s *shell) explain() *cobra.Command {
 				return s.json(e)
 			}
 			fmt.Fprintf(s.out, "%s  %s\n  why    %s\n  fix    %s\n  fate   %s\n", e.Code, e.Title, e.Why, e.Fix, e.Fate)
+			for _, m := range adt.CodeSamples() {
+				if m.Name == string(e.Code) {
+					fmt.Fprintf(s.out, "  sample %s: cpis hl7 explain sample:%s\n", m.About, m.Name)
+				}
+			}
 			return nil
 		},
 	}

@@ -123,11 +123,11 @@ func (p *Profile) nhsNumber(pid hl7.Segment, list []identifier) number {
 			look(i)
 		}
 	}
+	found.stated = p.stated(pid.Field(32), beside)
 	switch {
 	case several:
 		found.status = schemas.NumberConflict
 	case !found.value.IsZero():
-		found.stated = p.stated(pid.Field(32), beside)
 		found.status = p.status(found.stated)
 	case foreign:
 		found.status = schemas.NumberOtherCountry

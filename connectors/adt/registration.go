@@ -194,7 +194,7 @@ func (p *Profile) times(m *hl7.Message, place *time.Location, r *schemas.Registr
 		switch {
 		case s.Stated:
 			r.OccurredZone = "STATED"
-		case place != home:
+		case place.String() != home.String():
 			r.OccurredZone = "MESSAGE"
 		default:
 			r.OccurredZone = "PROFILE"

@@ -10,7 +10,7 @@ import (
 type Sample struct {
 	Name    string
 	About   string
-	Message string // MSH-7 and MSH-10 are filled in by whoever sends it
+	Message string // of Samples: MSH-7 and MSH-10 are filled in by whoever sends it; of CodeSamples: bytes of the wire
 }
 
 const (

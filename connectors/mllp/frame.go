@@ -51,11 +51,12 @@ type decoder struct {
 	idle    time.Duration // longest wait for a frame to begin; 0: none
 	between time.Duration // longest wait between two reads of one frame
 
-	buffer [8 << 10]byte
-	unread []byte // of buffer
-	torn   bool   // a start mark has been read already
-	junk   int64  // bytes outside frames
-	broken error  // set once the connection is beyond use
+	buffer  [8 << 10]byte
+	unread  []byte // of buffer
+	torn    bool   // a start mark has been read already
+	junk    int64  // bytes outside frames
+	skipped int    // of them, before the present frame and no line ends or NULs
+	broken  error  // set once the connection is beyond use
 }
 
 // maxJunk is how many bytes outside a frame are skipped before the peer is
@@ -122,11 +123,15 @@ func (d *decoder) next() (Frame, error) {
 			d.torn = true
 			return Frame{frame, &hl7.Error{Code: "CPIS-H004", Location: "MSH", Reason: "a new frame began before this one had ended"}, true, false, 0}, nil
 		}
-		if !d.end() { // an end mark in the middle of the message
+		before := d.skipped
+		whole, loose := d.end()
+		if !whole { // an end mark in the middle of the message
 			stray = true
 			continue
 		}
-		return verdict(frame, over, stray), nil
+		f := verdict(frame, over, stray)
+		f.Loose, f.Junk = loose, before
+		return f, nil
 	}
 }
 
@@ -158,11 +163,11 @@ func (d *decoder) begin() error {
 		d.torn = false
 		return nil
 	}
-	skipped := 0
+	d.skipped = 0
 	for {
 		if len(d.unread) == 0 {
 			wait := d.idle
-			if skipped > 0 { // something was sent that is no frame: it has to go on soon
+			if d.skipped > 0 { // something was sent that is no frame: it has to go on soon
 				wait = d.between
 			}
 			if err := d.fill(wait); err != nil {
@@ -172,13 +177,14 @@ func (d *decoder) begin() error {
 		i := bytes.IndexByte(d.unread, vt)
 		if i < 0 {
 			d.junk += int64(len(d.unread))
-			if skipped += len(bytes.Trim(d.unread, "\r\n\x00")); skipped > maxJunk {
+			if d.skipped += len(bytes.Trim(d.unread, "\r\n\x00")); d.skipped > maxJunk {
 				return errNoSender
 			}
 			d.unread = nil
 			continue
 		}
 		d.junk += int64(i)
+		d.skipped += len(bytes.Trim(d.unread[:i], "\r\n\x00"))
 		d.unread = d.unread[i+1:]
 		return nil
 	}
@@ -186,20 +192,23 @@ func (d *decoder) begin() error {
 
 // end looks at what follows an FS: CR, LF, the next start mark or nothing for
 // a while end the frame; anything else does not.
-func (d *decoder) end() bool {
+func (d *decoder) end() (whole, loose bool) {
 	if len(d.unread) == 0 {
 		if err := d.fill(endGrace); err != nil {
-			return true // the frame is whole; the next read tells of the connection
+			return true, true // the frame is whole; the next read tells of the connection
 		}
 	}
 	switch d.unread[0] {
-	case cr, lf:
+	case cr:
 		d.unread = d.unread[1:]
-		return true
+		return true, false
+	case lf:
+		d.unread = d.unread[1:]
+		return true, true
 	case vt:
-		return true
+		return true, true
 	}
-	return false
+	return false, false
 }
 
 // encode frames a message for one write.
