@@ -170,6 +170,46 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzAck answers any message with any verdict: the answer can be read, names
+// the message byte for byte, and holds no more segments than it should.
+func FuzzAck(f *testing.F) {
+	f.Add([]byte(sample), "CPIS-H010", "PID-3", "the message names no person")
+	f.Add([]byte("MSH#:?@*#PAS#\xe9#####ADT:A04#\xff7 #P#2.5.1\rPID#1"), "CPIS-H003", "MSH", "a|b^c\\d\re")
+	f.Add([]byte("MSH|^~\\&|||||||ACK|1|P|2.10"), "CPIS-H006", "ZZZ-3.4", "")
+	f.Fuzz(func(t *testing.T, raw []byte, code, at, reason string) {
+		m, err := Parse(raw)
+		if err != nil {
+			return
+		}
+		if strings.Trim(code+at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+			return // ours, from the catalogue
+		}
+		for _, o := range []AckOptions{{}, {ControlID: "42", Error: &Error{code, at, reason}}} {
+			for _, c := range []AckCode{AA, AE, AR, CA, CE, CR} {
+				ack := Ack(m, c, o)
+				again, err := Parse(ack)
+				if err != nil {
+					t.Fatalf("%q cannot be read: %v", ack, err)
+				}
+				want := 2
+				if o.Error != nil {
+					want = 3
+				}
+				if len(again.Segments()) != want || again.Value("MSA-1") != string(c) || !bytes.HasSuffix(ack, []byte("\r")) {
+					t.Errorf("%q", ack)
+				}
+				lines := bytes.Split(ack, []byte("\r"))
+				if got := bytes.Join([][]byte{[]byte("MSA"), []byte(c), m.RawField(10)}, []byte{m.Separators.Field}); !bytes.Equal(lines[1], got) {
+					t.Errorf("MSA %q, want %q", lines[1], got)
+				}
+				if bytes.ContainsAny(ack, "\x0b\x1c") && !bytes.ContainsAny(raw, "\x0b\x1c") && !strings.ContainsAny(reason, "\x0b\x1c") {
+					t.Errorf("the answer holds a frame mark: %q", ack)
+				}
+			}
+		}
+	})
+}
+
 func FuzzEscape(f *testing.F) {
 	f.Add(`a|b^c&d~e\f`)
 	f.Fuzz(func(t *testing.T, s string) {

@@ -93,7 +93,7 @@ func ParseStamp(text string, place *time.Location) (Stamp, bool) {
 		n[i] = number(text[2+2*i : 4+2*i])
 	}
 	s.Time = time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], nanoseconds(fraction), zone)
-	if n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > daysIn(n[0], n[1]) || n[3] > 23 || n[4] > 59 || n[5] > 59 {
+	if n[0] == 0 || n[1] < 1 || n[1] > 12 || n[2] < 1 || n[2] > daysIn(n[0], n[1]) || n[3] > 23 || n[4] > 59 || n[5] > 59 {
 		return Stamp{}, false
 	}
 	if !s.Stated && s.Precision != Year && s.Precision != Month && s.Precision != Day {

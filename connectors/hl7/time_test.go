@@ -112,7 +112,7 @@ func FuzzStamp(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		s, ok := ParseStamp(text, place)
-		if !ok {
+		if !ok || s.Time.Year() < 1900 { // local mean times have offsets with seconds
 			return
 		}
 		if !s.Other.IsZero() && (s.Stated || !s.Other.After(s.Time)) {
