@@ -122,10 +122,10 @@ func aliases(pid hl7.Segment, who schemas.Person) []string {
 	var out []string
 	own := who.FamilyName + "^" + who.GivenNames
 	for _, f := range [...]hl7.Field{pid.Field(5), pid.Field(9)} {
-		for _, r := range f.Repetitions() {
+		for r := range f.Each {
 			var c [3]string
 			r.Components(c[:])
-			a := familyName(r) + "^" + strings.TrimSpace(c[1]+" "+c[2])
+			a := familyName(r) + "^" + givenNames(c[1], c[2])
 			if a != "^" && a != own && !slices.Contains(out, a) {
 				out = append(out, a)
 			}

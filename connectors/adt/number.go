@@ -24,9 +24,8 @@ func (p *Profile) identifiers(field string, f hl7.Field) []identifier {
 	if f.Raw() == "" || f.Null() {
 		return nil
 	}
-	reps := f.Repetitions()
-	out := make([]identifier, 0, len(reps))
-	for _, r := range reps {
+	out := make([]identifier, 0, 3)
+	for r := range f.Each {
 		var c [5]string
 		r.Components(c[:])
 		i := identifier{field: field, id: c[0], second: c[1], issuer: c[3], kind: c[4]}
@@ -34,13 +33,13 @@ func (p *Profile) identifiers(field string, f hl7.Field) []identifier {
 			continue
 		}
 		kind, _, _ := strings.Cut(i.kind, "{") // NH{status:01}
-		marks := []string{kind, i.issuer}
+		i.nhs = p.isMarker(kind) || p.isMarker(i.issuer)
+		i.foreign = isForeignMarker(kind) || isForeignMarker(i.issuer)
 		if strings.IndexByte(i.issuer, '&') >= 0 {
-			marks = append(marks, r.Subcomponent(4, 1), r.Subcomponent(4, 2))
-		}
-		for _, m := range marks {
-			i.nhs = i.nhs || p.isMarker(m)
-			i.foreign = i.foreign || isForeignMarker(m)
+			for n := range 2 {
+				part := r.Subcomponent(4, n+1)
+				i.nhs, i.foreign = i.nhs || p.isMarker(part), i.foreign || isForeignMarker(part)
+			}
 		}
 		i.foreign = i.foreign && !i.nhs
 		out = append(out, i)
@@ -161,7 +160,7 @@ func (p *Profile) stated(f hl7.Field, beside string) []string {
 		}
 		out = append(out, code)
 	}
-	for _, r := range f.Repetitions() {
+	for r := range f.Each {
 		switch c := strings.ToUpper(strings.ReplaceAll(r.Component(1), " ", "")); c {
 		case "", "AL", "ED", "UA", "UD": // table 0445's own codes say nothing of the number
 		default:

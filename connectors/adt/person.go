@@ -18,7 +18,7 @@ func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier)
 	who := schemas.Person{
 		Number:     found.value,
 		FamilyName: familyName(current),
-		GivenNames: strings.TrimSpace(name[1] + " " + name[2]),
+		GivenNames: givenNames(name[1], name[2]),
 		Sex:        sex(pid.Field(8).First().Component(1)),
 		Postcode:   postcode(pid.Field(11)),
 		LocalID:    p.localID(pid, list),
@@ -27,6 +27,13 @@ func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier)
 		who.DateOfBirth = schemas.Date(d)
 	}
 	return who, found, list
+}
+
+func givenNames(first, others string) string {
+	if others == "" {
+		return first
+	}
+	return strings.TrimSpace(first + " " + others)
 }
 
 // deleted lists the fields whose null says something about the person: null as
@@ -50,7 +57,7 @@ func currentName(f hl7.Field) hl7.Repetition {
 	if current(first) {
 		return first
 	}
-	for _, r := range f.Repetitions() {
+	for r := range f.Each {
 		if current(r) {
 			return r
 		}
@@ -72,6 +79,9 @@ func familyName(r hl7.Repetition) string { return familyPart(r, 1) }
 // familyPart is the surname in a component: from 2.4 on its parts follow as
 // subcomponents.
 func familyPart(r hl7.Repetition, component int) string {
+	if strings.IndexByte(r.RawComponent(component), '&') < 0 {
+		return r.Component(component)
+	}
 	if name := r.Subcomponent(component, 1); name != "" {
 		return name
 	}
@@ -79,12 +89,12 @@ func familyPart(r hl7.Repetition, component int) string {
 }
 
 func sex(code string) string {
-	switch strings.ToUpper(code) {
-	case "M", "1":
+	switch code {
+	case "M", "m", "1":
 		return "M"
-	case "F", "2":
+	case "F", "f", "2":
 		return "F"
-	case "O", "9", "I", "A":
+	case "O", "o", "9", "I", "i", "A", "a":
 		return "O"
 	}
 	return "U"
@@ -94,16 +104,15 @@ func sex(code string) string {
 // the last that can be one.
 func postcode(f hl7.Field) string {
 	home, other := "", ""
-	for _, r := range f.Repetitions() {
+	for r := range f.Each {
 		var c [7]string
 		r.Components(c[:])
-		code := strings.ToUpper(strings.ReplaceAll(c[4], " ", ""))
-		if len(code) < 5 || len(code) > 7 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+		code, ok := tidyPostcode(c[4])
+		if !ok {
 			continue
 		}
-		code = code[:len(code)-3] + " " + code[len(code)-3:]
-		switch strings.ToUpper(c[6]) {
-		case "", "H", "HOME":
+		switch c[6] {
+		case "", "H", "HOME", "h", "home":
 			home = code
 		default:
 			other = code
@@ -113,6 +122,34 @@ func postcode(f hl7.Field) string {
 		return home
 	}
 	return other
+}
+
+// tidyPostcode writes a postcode in capitals with one blank. It reports false
+// where the text cannot be one.
+func tidyPostcode(text string) (string, bool) {
+	var c [7]byte
+	n := 0
+	for i := range len(text) {
+		b := text[i]
+		if b >= 'a' && b <= 'z' {
+			b -= 'a' - 'A'
+		}
+		switch {
+		case b == ' ':
+			continue
+		case n == len(c), (b < 'A' || b > 'Z') && (b < '0' || b > '9'):
+			return "", false
+		}
+		c[n] = b
+		n++
+	}
+	if n < 5 {
+		return "", false
+	}
+	if tidy := string(c[:n-3]) + " " + string(c[n-3:n]); tidy != text {
+		return tidy, true
+	}
+	return text, true
 }
 
 // localID is the hospital's own number: the first identifier of PID-3, else of

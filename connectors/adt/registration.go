@@ -28,7 +28,7 @@ func Registrations(m *hl7.Message, p *Profile) ([]schemas.Registration, error) {
 	records := make([]schemas.Registration, 1)
 	r := &records[0]
 	r.Feed, r.ODS, r.Setting, r.ControlID = p.Name, p.ODS, p.Setting, msh.Field(10).First().Component(1)
-	r.Sender = string(m.RawField(3)) + "|" + string(m.RawField(4))
+	r.Sender = msh.Field(3).Raw() + "|" + msh.Field(4).Raw()
 	r.Event, r.Class, r.Link = event, meaning.Class, meaning.Link
 	r.Mark(schemas.Code(m.Charset.Doubt))
 	if m.LowerCase {

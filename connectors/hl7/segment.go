@@ -2,6 +2,7 @@ package hl7
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -100,17 +101,22 @@ func (f Field) Null() bool { return f.raw == Null }
 
 // Repetitions splits the field; an empty field has none. A repetition that is
 // empty keeps its place.
-func (f Field) Repetitions() []Repetition {
+func (f Field) Repetitions() []Repetition { return slices.Collect(f.Each) }
+
+// Each goes through the repetitions, as Repetitions lists them.
+func (f Field) Each(yield func(Repetition) bool) {
 	if f.raw == "" || f.raw == Null {
-		return nil
+		return
 	}
-	out := make([]Repetition, 0, 1+strings.Count(f.raw, string(f.sep.Repetition)))
 	for rest := f.raw; ; {
 		i := strings.IndexByte(rest, f.sep.Repetition)
 		if i < 0 {
-			return append(out, Repetition{rest, f.sep})
+			yield(Repetition{rest, f.sep})
+			return
 		}
-		out = append(out, Repetition{rest[:i], f.sep})
+		if !yield(Repetition{rest[:i], f.sep}) {
+			return
+		}
 		rest = rest[i+1:]
 	}
 }
@@ -181,6 +187,9 @@ func nth(text string, sep byte, n int) string {
 func leaf(raw string, sep Separators) string {
 	if raw == "" || raw == Null {
 		return ""
+	}
+	if raw[0] > ' ' && raw[len(raw)-1] > ' ' && strings.IndexByte(raw, sep.Escape) < 0 {
+		return raw // nearly always
 	}
 	return strings.TrimSpace(unescape(raw, sep))
 }

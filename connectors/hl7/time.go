@@ -164,7 +164,16 @@ func nanoseconds(fraction string) int {
 }
 
 func daysIn(year, month int) int {
-	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
 }
 
 // Stamp reads a timestamp field: its first component, whose precision the
@@ -197,7 +206,11 @@ func (r Repetition) Stamp(place *time.Location) (Stamp, bool) {
 // that the sender's place had at that moment, the place itself knows more,
 // for it knows the other half of the year too.
 func (m *Message) Zone(place *time.Location) *time.Location {
-	sent, ok := ParseStamp(m.Segment("MSH").Field(7).First().Component(1), place)
+	text := m.Segment("MSH").Field(7).First().Component(1)
+	if strings.IndexAny(text, "+-") < 0 {
+		return place
+	}
+	sent, ok := ParseStamp(text, place)
 	if !ok || !sent.Stated {
 		return place
 	}
@@ -219,9 +232,13 @@ func Date(text string) (string, bool) {
 	if len(text) < 8 {
 		return "", false
 	}
-	t, err := time.Parse("20060102", text[:8])
-	if err != nil || t.Year() == 0 {
+	day := text[:8]
+	if !digits(day) {
 		return "", false
 	}
-	return t.Format(time.DateOnly), true
+	year, month := number(day[:4]), number(day[4:6])
+	if year == 0 || month < 1 || month > 12 || day[6:] == "00" || number(day[6:]) > daysIn(year, month) {
+		return "", false
+	}
+	return day[:4] + "-" + day[4:6] + "-" + day[6:], true
 }
