@@ -166,16 +166,31 @@ func fromRecord(native any, writer, own *node, v reflect.Value) error {
 			err = fromNative(values[f.name], writer.fields[at].node, f.node, target)
 		case !f.hasDefault:
 			err = fmt.Errorf("%w: missing", ErrInvalid)
-		case f.fallback == nil:
-			target.SetZero()
 		default:
-			err = setScalar(f.fallback, target)
+			err = setDefault(f.fallback, target)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return nil
+}
+
+// setDefault sets what a schema's JSON says a missing field is.
+func setDefault(fallback any, v reflect.Value) error {
+	switch x := fallback.(type) {
+	case nil:
+		v.SetZero()
+		return nil
+	case []any:
+		if len(x) == 0 {
+			v.SetZero()
+			return nil
+		}
+	case float64: // JSON knows no other numbers
+		return setScalar(int64(x), v)
+	}
+	return setScalar(fallback, v)
 }
 
 func setScalar(native any, v reflect.Value) error {

@@ -219,6 +219,66 @@ func TestReleasedSchemasStayReadable(t *testing.T) {
 	}
 }
 
+// TestReleasedValuesAreStillRead writes a value with every version ever
+// released, and reads it with today's code: what was added since takes its
+// default.
+func TestReleasedValuesAreStillRead(t *testing.T) {
+	c, r := newTestCodec(t)
+	types := map[Topic]any{TopicRegistration: &Registration{}, TopicIndicator: &Indicator{}, TopicAuthority: &Authority{}, TopicOutcome: &Outcome{},
+		TopicNotice: &Notice{}, TopicAudit: &Audit{}, TopicCheckpoint: &Checkpoint{}, TopicDeadLetter: &Quarantine{}}
+	for topic, into := range types {
+		released, err := Released(string(topic))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, text := range released {
+			s, err := compile(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := r.Register(context.Background(), topic.Subject(), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := s.avro.BinaryFromNative([]byte{0, 0, 0, 0, byte(id)}, example(s.node))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Decode(context.Background(), topic, value, into); err != nil {
+				t.Errorf("%s version %d: %v", topic, i+1, err)
+			}
+		}
+	}
+}
+
+// example is some value of a schema.
+func example(n *node) any {
+	switch n.kind {
+	case "record":
+		out := map[string]any{}
+		for _, f := range n.fields {
+			out[f.name] = example(f.node)
+		}
+		return out
+	case "enum":
+		return n.symbols[len(n.symbols)-1]
+	case "long":
+		if n.logical != "" {
+			return time.UnixMilli(7)
+		}
+		return int64(7)
+	case "boolean":
+		return true
+	case "bytes":
+		return []byte{7}
+	case "array":
+		return []any{example(n.items)}
+	case "string":
+		return "x"
+	}
+	return nil // a union
+}
+
 func TestCompatibilityGateBites(t *testing.T) {
 	record := func(fields string) string {
 		return `{"type":"record","name":"R","namespace":"n","fields":[` + fields + `]}`

@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"strconv"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -137,11 +137,11 @@ func (k *Keyring) ID(parts ...string) string { return digest(k.event, parts) }
 // digest hashes parts with their lengths in front, so that no two lists of
 // parts read alike.
 func digest(set *prf.Set, parts []string) string {
-	var in strings.Builder
+	in := make([]byte, 0, 256)
 	for _, p := range parts {
-		fmt.Fprintf(&in, "%d:%s", len(p), p)
+		in = append(append(strconv.AppendInt(in, int64(len(p)), 10), ':'), p...)
 	}
-	sum, err := set.ComputePrimaryPRF([]byte(in.String()), idBytes)
+	sum, err := set.ComputePrimaryPRF(in, idBytes)
 	if err != nil {
 		panic(fmt.Sprintf("derive id: %v", err)) // only for an output length the key cannot give
 	}
