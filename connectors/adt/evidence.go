@@ -3,19 +3,21 @@ package adt
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"cpis/connectors/hl7"
 	"cpis/schemas"
 )
 
 // evidence reads what a message says beside who the person is.
-func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registration, found number, list []identifier) schemas.Evidence {
+func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registration, found number, list []identifier, names []name) schemas.Evidence {
 	var e schemas.Evidence
 	if by := m.Segment("EVN").Field(5).First(); by.Raw() != "" {
 		var c [3]string
 		by.Components(c[:])
-		if e.OperatorID, e.OperatorName = c[0], strings.TrimSpace(c[2]+" "+familyPart(by, 2)); e.OperatorID+e.OperatorName != "" {
+		if family := by.Subcomponent(2, 1); family != "" {
+			c[1] = family
+		}
+		if e.OperatorID, e.OperatorName = c[0], strings.TrimSpace(c[2]+" "+c[1]); e.OperatorID+e.OperatorName != "" {
 			e.OperatorSource = "EVN-5"
 		}
 	}
@@ -28,7 +30,7 @@ func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registrat
 	}
 	e.Pregnancy = p.pregnancy(m)
 	e.Newborn = newborn(m, r, found)
-	e.Aliases = aliases(pid, r.Person)
+	e.Aliases = aliases(append(names, namesIn(pid.Field(9))...), r.Person)
 	for _, i := range list {
 		if !i.nhs && i.local() != r.Person.LocalID {
 			e.Identifiers = append(e.Identifiers, i.local())
@@ -51,8 +53,9 @@ func (p *Profile) mother(m *hl7.Message, pid hl7.Segment, e *schemas.Evidence) {
 		if who.IsZero() || !e.Mother.Number.IsZero() {
 			continue
 		}
-		name := s.Field(2).First()
-		who.FamilyName = strings.TrimSpace(name.Component(2) + " " + familyName(name))
+		if names := namesIn(s.Field(2)); len(names) > 0 {
+			who.FamilyName = strings.TrimSpace(names[0].given + " " + names[0].family)
+		}
 		e.Mother, e.MotherSource = who, "NK1-33"
 	}
 }
@@ -108,9 +111,9 @@ func newborn(m *hl7.Message, r *schemas.Registration, found number) []string {
 	if m.Segment("PV1").Field(4).First().Component(1) == "N" { // table 0007
 		out = append(out, "PV1-4")
 	}
-	born, err := time.Parse(time.DateOnly, string(r.Person.DateOfBirth))
-	if err == nil && !r.OccurredAt.IsZero() {
-		if age := r.OccurredAt.Sub(born); age > -24*time.Hour && age < newbornDays*24*time.Hour {
+	if born := r.Person.DateOfBirth; born != "" && !r.OccurredAt.IsZero() {
+		day := schemas.DateOf(r.OccurredAt, r.OccurredAt.Location())
+		if born <= day && (born[:4] == day[:4] || born[:4] == day.AddDays(-newbornDays)[:4]) && born.AddDays(newbornDays) > day {
 			out = append(out, "PID-7")
 		}
 	}
@@ -118,17 +121,14 @@ func newborn(m *hl7.Message, r *schemas.Registration, found number) []string {
 }
 
 // aliases lists the other names of a person: repetitions of PID-5, and PID-9.
-func aliases(pid hl7.Segment, who schemas.Person) []string {
+func aliases(names []name, who schemas.Person) []string {
 	var out []string
-	own := who.FamilyName + "^" + who.GivenNames
-	for _, f := range [...]hl7.Field{pid.Field(5), pid.Field(9)} {
-		for r := range f.Each {
-			var c [3]string
-			r.Components(c[:])
-			a := familyName(r) + "^" + givenNames(c[1], c[2])
-			if a != "^" && a != own && !slices.Contains(out, a) {
-				out = append(out, a)
-			}
+	for _, n := range names {
+		if n.family == who.FamilyName && n.given == who.GivenNames || n.family+n.given == "" {
+			continue
+		}
+		if a := n.family + "^" + n.given; !slices.Contains(out, a) {
+			out = append(out, a)
 		}
 	}
 	return out

@@ -8,17 +8,16 @@ import (
 	"cpis/schemas"
 )
 
-// person reads who a PID segment is about, and all identifiers of PID-3.
-func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier) {
+// person reads who a PID segment is about, and all identifiers and names.
+func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier, []name) {
 	list := p.identifiers("PID-3", pid.Field(3))
+	names := namesIn(pid.Field(5))
 	found := p.nhsNumber(pid, list)
-	var name [3]string
-	current := currentName(pid.Field(5))
-	current.Components(name[:])
+	current := currentName(names)
 	who := schemas.Person{
 		Number:     found.value,
-		FamilyName: familyName(current),
-		GivenNames: givenNames(name[1], name[2]),
+		FamilyName: current.family,
+		GivenNames: current.given,
 		Sex:        sex(pid.Field(8).First().Component(1)),
 		Postcode:   postcode(pid.Field(11)),
 		LocalID:    p.localID(pid, list),
@@ -26,7 +25,45 @@ func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier)
 	if d, ok := hl7.Date(pid.Field(7).First().Component(1)); ok {
 		who.DateOfBirth = schemas.Date(d)
 	}
-	return who, found, list
+	return who, found, list, names
+}
+
+// name is one repetition of a list of names (data type XPN).
+type name struct{ family, given, use string }
+
+func namesIn(f hl7.Field) []name {
+	if f.Raw() == "" || f.Null() {
+		return nil
+	}
+	out := make([]name, 0, 2)
+	for r := range f.Each {
+		var c [7]string
+		r.Components(c[:])
+		family := c[0]
+		if strings.IndexByte(family, '&') >= 0 { // from 2.4 on the parts of a surname follow it
+			if first := r.Subcomponent(1, 1); first != "" {
+				family = first
+			}
+		}
+		out = append(out, name{family, givenNames(c[1], c[2]), c[6]})
+	}
+	return out
+}
+
+// currentName prefers the name that is marked current or not marked at all.
+func currentName(names []name) name {
+	for _, n := range names {
+		switch n.use {
+		case "", "L", "CURRENT":
+			if n.family+n.given != "" {
+				return n
+			}
+		}
+	}
+	if len(names) > 0 {
+		return names[0]
+	}
+	return name{}
 }
 
 func givenNames(first, others string) string {
@@ -49,43 +86,6 @@ func deleted(pid hl7.Segment) []string {
 		}
 	}
 	return out
-}
-
-// currentName prefers the name that is marked current or not marked at all.
-func currentName(f hl7.Field) hl7.Repetition {
-	first := f.First()
-	if current(first) {
-		return first
-	}
-	for r := range f.Each {
-		if current(r) {
-			return r
-		}
-	}
-	return first
-}
-
-func current(r hl7.Repetition) bool {
-	switch r.Component(7) {
-	case "", "L", "CURRENT":
-		return familyName(r)+r.Component(2) != ""
-	}
-	return false
-}
-
-// familyName is the surname of an XPN.
-func familyName(r hl7.Repetition) string { return familyPart(r, 1) }
-
-// familyPart is the surname in a component: from 2.4 on its parts follow as
-// subcomponents.
-func familyPart(r hl7.Repetition, component int) string {
-	if strings.IndexByte(r.RawComponent(component), '&') < 0 {
-		return r.Component(component)
-	}
-	if name := r.Subcomponent(component, 1); name != "" {
-		return name
-	}
-	return r.Component(component)
 }
 
 func sex(code string) string {

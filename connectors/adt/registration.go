@@ -28,7 +28,7 @@ func Registrations(m *hl7.Message, p *Profile) ([]schemas.Registration, error) {
 	records := make([]schemas.Registration, 1)
 	r := &records[0]
 	r.Feed, r.ODS, r.Setting, r.ControlID = p.Name, p.ODS, p.Setting, msh.Field(10).First().Component(1)
-	r.Sender = msh.Field(3).Raw() + "|" + msh.Field(4).Raw()
+	r.Sender = msh.Between(3, 4)
 	r.Event, r.Class, r.Link = event, meaning.Class, meaning.Link
 	r.Mark(schemas.Code(m.Charset.Doubt))
 	if m.LowerCase {
@@ -100,7 +100,8 @@ func groupsOf(m *hl7.Message, meaning Meaning) ([]group, error) {
 func (p *Profile) about(m *hl7.Message, g group, r *schemas.Registration) {
 	var found number
 	var list []identifier
-	r.Person, found, list = p.person(g.pid)
+	var names []name
+	r.Person, found, list, names = p.person(g.pid)
 	r.NumberStatus, r.Deleted = found.status, deleted(g.pid)
 	if dob := g.pid.Field(7); r.Person.DateOfBirth == "" && dob.Raw() != "" && !dob.Null() {
 		r.Mark("CPIS-H113")
@@ -108,12 +109,12 @@ func (p *Profile) about(m *hl7.Message, g group, r *schemas.Registration) {
 	if found.status == schemas.NumberOtherCountry || foreign(found.value) {
 		r.Mark("CPIS-H115")
 	}
-	r.Evidence = p.evidence(m, g.pid, r, found, list)
+	r.Evidence = p.evidence(m, g.pid, r, found, list, names)
 	if r.Link == "" {
 		return
 	}
 	if g.other.Present() {
-		r.Retired, _, _ = p.person(g.other)
+		r.Retired, _, _, _ = p.person(g.other)
 	} else {
 		r.Retired = p.retired(g.mrg)
 	}

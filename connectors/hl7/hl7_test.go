@@ -32,6 +32,12 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
+	if got := m.Segment("MSH").Between(3, 4); got != "PAS|RXX" {
+		t.Errorf("MSH-3 to 4: %q", got)
+	}
+	if got := m.Segment("EVN").Between(1, 9) + m.Segment("EVN").Between(5, 6) + m.Segment("ZZZ").Between(1, 2); got != "A04|20261124101500" {
+		t.Errorf("EVN-1 to 9: %q", got)
+	}
 	if reps := m.Segment("PID").Field(3).Repetitions(); len(reps) != 2 || reps[1].Component(5) != "MR" {
 		t.Errorf("repetitions %v", reps)
 	}

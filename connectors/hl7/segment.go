@@ -29,6 +29,19 @@ func (s Segment) Raw() string {
 	return s.m.text[s.start:s.m.ends[s.first+s.count-1]]
 }
 
+// Between is the raw text from one field to another, with the separators
+// between them. In MSH, first is 2 or more.
+func (s Segment) Between(first, last int) string {
+	if s.name == "MSH" {
+		first, last = first-1, last-1
+	}
+	last = min(last, int(s.count)-1)
+	if s.m == nil || first < 1 || first > last {
+		return ""
+	}
+	return s.m.text[s.m.ends[s.first+int32(first)-1]+1 : s.m.ends[s.first+int32(last)]]
+}
+
 // Fields is the number of the last field that was sent.
 func (s Segment) Fields() int {
 	switch s.name {
