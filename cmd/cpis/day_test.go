@@ -46,8 +46,8 @@ func inventedDay() day {
 			who = i % 20
 		}
 		number, born := person(who)
-		d.messages = append(d.messages, fmt.Appendf(nil, "MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^%s|M%05d|P|2.4\rEVN|%s|20261124101500\rPID|1||%s^^^NHS^NH~H%d^^^RXX^MR||Family%d^Given||%s|U\rPV1|1|E|AE|||||||||||||||||V%d^^^VISITID\r",
-			events[i%len(events)], i, events[i%len(events)], number, who, who, born, i/5))
+		d.messages = append(d.messages, fmt.Appendf(nil, "MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^%s|M%05d|P|2.4\rEVN|%s|20261124101500\rPID|1||%s^^^NHS^NH~H%d^^^RXX^MR||Family%d^Given||%s|U\rPV1|1|E|AE||||||||||||||||V%d^^^VISITID\r",
+			events[i%len(events)], i, events[i%len(events)], number, who, who, born, i)) // each its own visit: an A08 makes up for a registration
 	}
 	for i := range 20 {
 		number, born := person(i)
@@ -69,7 +69,7 @@ func recordedDay(t *testing.T) (day, bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := day{application: "SIMHOSP", facility: "SFAC", messages: splitMessages(text)}
+	d := day{application: "SIMHOSP", facility: "SFAC", messages: bytesOf(splitMessages(text))}
 	seen := map[string]bool{}
 	for _, m := range d.messages {
 		r := readMessage(t, m)
@@ -82,13 +82,20 @@ func recordedDay(t *testing.T) (day, bool) {
 	return d, true
 }
 
+func bytesOf(frames []mllp.Frame) (out [][]byte) {
+	for _, f := range frames {
+		out = append(out, f.Message)
+	}
+	return out
+}
+
 func readMessage(t *testing.T, raw []byte) schemas.Registration {
 	t.Helper()
 	m, err := hl7.Parse(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	records, err := adt.Registrations(m, &adt.Profile{Name: "ed", UnstatedStatus: "verified"})
+	records, err := adt.Registrations(m, &adt.Profile{Name: "ed", UnstatedStatus: "verified", Setting: schemas.SettingEmergencyDepartment})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +117,7 @@ func (d day) answers(t *testing.T) map[string]schemas.State {
 		r := readMessage(t, m)
 		country := r.Person.Number.Country()
 		switch {
-		case !r.Class.Checked():
+		case !r.Class.Checked() && !r.Promotable:
 		case protected[r.Person.Number.Reveal()]:
 			out[r.ControlID] = schemas.StateIndicator
 		case country == schemas.England || country == schemas.TestRange:

@@ -78,7 +78,7 @@ the receiver of its answers, sending nothing.`,
 			good := true
 			for _, m := range messages {
 				if strings.HasPrefix(name, "sample:") {
-					m = madeOut(m, p)
+					m.Message = madeOut(m.Message, p)
 				}
 				trial, err := feed.Try(config.Feeds, m, time.Now())
 				if err != nil {

@@ -78,11 +78,11 @@ AA, for "cpis ledger --acked".`,
 
 // messages reads a file of frames or plain messages, standard input, or a
 // sample.
-func (s *shell) messages(name string) ([][]byte, error) {
+func (s *shell) messages(name string) ([]mllp.Frame, error) {
 	if sample, ok := strings.CutPrefix(name, "sample:"); ok {
 		for _, m := range adt.Samples() {
 			if m.Name == sample {
-				return [][]byte{stamp(m.Message, time.Now())}, nil
+				return []mllp.Frame{{Message: stamp(m.Message, time.Now())}}, nil
 			}
 		}
 		for _, m := range adt.CodeSamples() {
@@ -111,26 +111,21 @@ func (s *shell) messages(name string) ([][]byte, error) {
 // splitMessages finds the messages of a text: frames where there are frame
 // marks, the whole where it is a batch that fits into a frame, else whatever
 // begins with MSH at the start of a line.
-func splitMessages(text []byte) [][]byte {
-	var out [][]byte
-	if _, ok, err := hl7.SplitBatch(text); ok && err == nil {
-		return [][]byte{text}
-	}
+func splitMessages(text []byte) []mllp.Frame {
 	if bytes.IndexByte(text, 0x0b) >= 0 {
-		for _, frame := range bytes.Split(text, []byte{0x0b}) {
-			if i := bytes.IndexByte(frame, 0x1c); i >= 0 {
-				out = append(out, frame[:i])
-			}
-		}
-		return out
+		return mllp.Split(text, hl7.MaxMessage)
 	}
+	if _, ok, err := hl7.SplitBatch(text); ok && err == nil {
+		return []mllp.Frame{{Message: text}}
+	}
+	var out []mllp.Frame
 	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\r")), []byte("\n"), []byte("\r"))
 	for i, part := range bytes.Split(text, []byte("\rMSH")) {
 		if i > 0 {
 			part = append([]byte("MSH"), part...)
 		}
 		if part = outsideBatch(part); len(bytes.TrimSpace(part)) > 0 {
-			out = append(out, part)
+			out = append(out, mllp.Frame{Message: part})
 		}
 	}
 	return out
@@ -157,7 +152,7 @@ func stamp(message string, now time.Time) []byte {
 	return []byte(strings.Join(f, "|") + "\r" + rest)
 }
 
-func (s *shell) send(ctx context.Context, to string, messages [][]byte, log io.Writer, retry time.Duration) error {
+func (s *shell) send(ctx context.Context, to string, messages []mllp.Frame, log io.Writer, retry time.Duration) error {
 	counts := map[string]int{}
 	var conn *mllp.Client
 	defer func() {
@@ -166,7 +161,7 @@ func (s *shell) send(ctx context.Context, to string, messages [][]byte, log io.W
 		}
 	}()
 	for i, m := range messages {
-		answer, err := deliver(ctx, &conn, to, m, retry)
+		answer, err := deliver(ctx, &conn, to, m.Message, retry)
 		if err != nil {
 			return exit{exitUnreachable, fmt.Errorf("message %d of %d: %w", i+1, len(messages), err)}
 		}

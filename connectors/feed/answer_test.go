@@ -212,11 +212,11 @@ func TestCharsetOfTheProfile(t *testing.T) {
 func TestTrialChangesNothing(t *testing.T) {
 	bound := ed()
 	bound.Certificate = "urn:ods:RXX"
-	trial, err := Try([]adt.Profile{bound}, []byte(a04("1")), time.Now())
+	trial, err := Try([]adt.Profile{bound}, mllp.Frame{Message: []byte(a04("1"))}, time.Now())
 	if err != nil || len(trial.Messages) != 1 || trial.Messages[0].Records[0].ControlID != "1" || said(t, []string{string(trial.Answers[0])}) != "AA:1" {
 		t.Errorf("%+v %v", trial, err)
 	}
-	trial, err = Try([]adt.Profile{bound}, []byte("rubbish"), time.Now())
+	trial, err = Try([]adt.Profile{bound}, mllp.Frame{Message: []byte("rubbish")}, time.Now())
 	if err != nil || trial.Messages[0].Refusal.Code != "CPIS-H001" || len(trial.Answers) != 1 {
 		t.Errorf("%+v %v", trial, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"cpis/connectors/adt"
 	"cpis/connectors/hl7"
+	"cpis/connectors/mllp"
 	"cpis/schemas"
 )
 
@@ -64,7 +65,7 @@ func NewReport() *Report {
 
 // Add runs one frame through the intake, changing nothing, and counts what it
 // shows.
-func (r *Report) Add(profiles []adt.Profile, frame []byte, now time.Time) error {
+func (r *Report) Add(profiles []adt.Profile, frame mllp.Frame, now time.Time) error {
 	trial, err := Try(profiles, frame, now)
 	if err != nil {
 		return err

@@ -41,6 +41,12 @@ type books struct {
 	slow    bool  // Accept waits for the end of its time; guarded by mu
 }
 
+func newBooks() *books { return &books{known: map[string]schemas.Receipt{}} }
+
+func newFeeds(b *books, profiles ...adt.Profile) *Feeds {
+	return New(profiles, b, slog.New(slog.DiscardHandler), func() time.Time { return time.Date(2026, 11, 24, 10, 15, 0, 0, time.UTC) })
+}
+
 func (b *books) Accept(ctx context.Context, records []schemas.Registration, payload []byte) (schemas.Receipt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,8 +131,8 @@ func open(t testing.TB, c mllp.Config, profiles ...adt.Profile) *site {
 			t.Fatal(err)
 		}
 	}
-	s := &site{t: t, books: &books{known: map[string]schemas.Receipt{}}}
-	s.feeds = New(profiles, s.books, slog.New(slog.DiscardHandler), func() time.Time { return time.Date(2026, 11, 24, 10, 15, 0, 0, time.UTC) })
+	s := &site{t: t, books: newBooks()}
+	s.feeds = newFeeds(s.books, profiles...)
 	c.Listen = "127.0.0.1:0"
 	var err error
 	if s.server, err = mllp.Listen(c, s.feeds.Handle, slog.New(slog.DiscardHandler)); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cpis/connectors/adt"
-	"cpis/connectors/hl7"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
 )
@@ -31,7 +30,7 @@ type TrialMessage struct {
 
 // Try runs a frame through the intake of a list of profiles and changes
 // nothing. The sender is taken to be whoever the feed's profile asks for.
-func Try(profiles []adt.Profile, frame []byte, now time.Time) (Trial, error) {
+func Try(profiles []adt.Profile, frame mllp.Frame, now time.Time) (Trial, error) {
 	open := make([]adt.Profile, len(profiles))
 	for i, p := range profiles {
 		p.Certificate, p.Listener = "", ""
@@ -39,11 +38,10 @@ func Try(profiles []adt.Profile, frame []byte, now time.Time) (Trial, error) {
 	}
 	keep := &keeper{now: now}
 	f := New(open, keep, slog.New(slog.DiscardHandler), func() time.Time { return now })
-	in := mllp.Frame{Message: frame}
-	if len(frame) > hl7.MaxMessage {
-		in.Message, in.Fault = frame[:hl7.MaxMessage], &hl7.Error{Code: "CPIS-H003", Location: "MSH", Reason: "the frame is larger than a listener takes"}
+	answers, err := f.Handle(context.Background(), mllp.Peer{}, frame)
+	if frame.Torn { // its sender has moved on
+		answers = nil
 	}
-	answers, err := f.Handle(context.Background(), mllp.Peer{}, in)
 	return Trial{keep.messages, answers}, err
 }
 

@@ -15,6 +15,7 @@ import (
 type ClientConfig struct {
 	Timeout time.Duration // for one message and its answer; default 10 s
 	TLS     *tls.Config   // nil: plain TCP
+	Release int           // of MLLP: 1, the default, or 2 with commit blocks
 }
 
 // ErrMismatch is an answer to another message than the one sent.
@@ -31,6 +32,9 @@ type Client struct {
 
 // Dial connects to a receiver.
 func Dial(ctx context.Context, address string, c ClientConfig) (*Client, error) {
+	if err := checkRelease(c.Release); err != nil {
+		return nil, err
+	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
 	}
@@ -47,7 +51,7 @@ func Dial(ctx context.Context, address string, c ClientConfig) (*Client, error) 
 		}
 		conn = secure
 	}
-	return &Client{c, conn, &decoder{conn: conn, max: hl7.MaxMessage, idle: c.Timeout, between: c.Timeout}}, nil
+	return &Client{c, conn, newDecoder(conn, hl7.MaxMessage, c.Timeout, c.Timeout)}, nil
 }
 
 // Send sends a message and returns the answer to it. The answer's MSA-2 must
@@ -64,11 +68,13 @@ func (c *Client) Send(ctx context.Context, message []byte) ([]byte, error) {
 }
 
 func (c *Client) exchange(message []byte) ([]byte, error) {
-	if err := c.conn.SetWriteDeadline(time.Now().Add(c.config.Timeout)); err != nil {
+	if err := c.write(message); err != nil {
 		return nil, err
 	}
-	if _, err := c.conn.Write(encode(message)); err != nil {
-		return nil, err
+	if c.config.Release == 2 {
+		if err := c.commitment(); err != nil {
+			return nil, err
+		}
 	}
 	f, err := c.d.next()
 	if err != nil {
@@ -76,6 +82,11 @@ func (c *Client) exchange(message []byte) ([]byte, error) {
 	}
 	if f.Fault != nil {
 		return nil, f.Fault
+	}
+	if c.config.Release == 2 { // it is safe with us: the caller has it
+		if err := c.write([]byte{committed}); err != nil {
+			return nil, err
+		}
 	}
 	answer, err := hl7.Parse(f.Message)
 	if err != nil {
@@ -89,6 +100,29 @@ func (c *Client) exchange(message []byte) ([]byte, error) {
 		return nil, ErrMismatch
 	}
 	return f.Message, nil
+}
+
+// commitment waits for the receiver's commit block.
+func (c *Client) commitment() error {
+	f, err := c.d.next()
+	if err != nil {
+		return err
+	}
+	switch block, ok := f.commitBlock(); {
+	case !ok:
+		return errNoCommit
+	case block == notCommitted:
+		return ErrNotCommitted
+	}
+	return nil
+}
+
+func (c *Client) write(message []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(c.config.Timeout)); err != nil {
+		return err
+	}
+	_, err := c.conn.Write(appendFrame(make([]byte, 0, len(message)+3), message))
+	return err
 }
 
 // Close ends the connection.

@@ -32,9 +32,16 @@ type hospital struct {
 	faults []string
 	block  chan struct{} // where set, messages wait for it
 	fail   bool
+	from   Peer // of the last message
 }
 
-func (h *hospital) handle(ctx context.Context, _ Peer, f Frame) ([][]byte, error) {
+func (h *hospital) set(change func(*hospital)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(h)
+}
+
+func (h *hospital) handle(ctx context.Context, from Peer, f Frame) ([][]byte, error) {
 	if f.Fault != nil {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -60,6 +67,7 @@ func (h *hospital) handle(ctx context.Context, _ Peer, f Frame) ([][]byte, error
 	if h.fail {
 		return nil, errors.New("result unknown")
 	}
+	h.from = from
 	h.got = append(h.got, m.Value("MSH-10"))
 	return [][]byte{hl7.Ack(m, hl7.AA, hl7.AckOptions{})}, nil
 }
@@ -92,7 +100,7 @@ func dial(t *testing.T, s *Server) net.Conn {
 // answers reads acknowledgements until n came or the server hangs up.
 func answers(t *testing.T, c net.Conn, n int) []string {
 	t.Helper()
-	d := &decoder{conn: c, max: 1 << 20, idle: 3 * time.Second, between: 3 * time.Second}
+	d := newDecoder(c, 1<<20, 3*time.Second, 3*time.Second)
 	var out []string
 	for len(out) < n {
 		f, err := d.next()
@@ -273,7 +281,7 @@ func TestClientTakesNoAnswerToAnotherMessage(t *testing.T) {
 			if err != nil {
 				return
 			}
-			_, _ = c.Write(encode([]byte(answer)))
+			_, _ = c.Write(appendFrame(nil, []byte(answer)))
 			_, _ = io.Copy(io.Discard, c)
 			_ = c.Close()
 		}
@@ -332,7 +340,7 @@ func FuzzFrames(f *testing.F) {
 			}
 			_ = a.Close()
 		}()
-		d := &decoder{conn: b, max: 1000, between: time.Second, idle: time.Second}
+		d := newDecoder(b, 1000, time.Second, time.Second)
 		for {
 			fr, err := d.next()
 			if err != nil {
