@@ -6,8 +6,8 @@ func configCodes() []Entry {
 			"Correct the key as suggested, or remove it; `cpis config show` lists every key.", "Nothing was started."},
 		{"CPIS-C002", "A configuration value cannot be used", "The value has the wrong shape or contradicts another.",
 			"Correct the value; the message names the file, the line and what is allowed.", "Nothing was started."},
-		{"CPIS-C003", "A listener would be open to the network without anyone proving who they are", "Registrations and plans must not cross a network in clear, and callers on a network must prove who they are.",
-			"Listen on a loopback address and put the sender, or a tunnel that authenticates, on the same machine.", "Nothing was started."},
+		{"CPIS-C003", "Something would cross a network in clear, or a listener be open to it without anyone proving who they are", "Registrations and plans are about children: what crosses a network is encrypted, and who calls proves who they are.",
+			"For HL7: give the listener tls with certificate, key and authorities, and the feed's reply tls. For everything else, listen on a loopback address and put the caller, or a tunnel that authenticates, on the same machine.", "Nothing was started."},
 	}
 }
 

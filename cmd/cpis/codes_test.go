@@ -17,8 +17,9 @@ import (
 	"cpis/schemas"
 )
 
-const codeFeeds = `feeds:
-  - {name: bound, application: PRACTICE, facility: BOUND, certificate: "urn:ods:RXX", ods: RXX, setting: MATERNITY}
+const codeFeeds = `mllp: {others: [{name: ward, listen: "127.0.0.1:0"}]}
+feeds:
+  - {name: bound, application: PRACTICE, facility: BOUND, listener: ward, ods: RXX, setting: MATERNITY}
   - {name: live, application: PRACTICE, facility: LIVE, environment: P, ods: RXX, setting: MATERNITY}
   - {name: ed, application: PRACTICE, facility: RXX01, ods: RXX01, setting: EMERGENCY_DEPARTMENT}
 `

@@ -83,16 +83,6 @@ func (s *system) followReceipts(ctx context.Context) error {
 	return s.keepTrying(ctx, "receipts", func() error { return s.intake.Receipts.Follow(ctx, s.client) })
 }
 
-// openDoor takes messages once it is known what was taken before.
-func (s *system) openDoor(ctx context.Context) error {
-	select {
-	case <-s.intake.Receipts.Ready():
-		return s.door.Run(ctx)
-	case <-ctx.Done():
-		return nil
-	}
-}
-
 // followIndicators keeps the index: one process of the group does, since the
 // topic has one partition.
 func (s *system) followIndicators(ctx context.Context) error {

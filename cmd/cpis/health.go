@@ -134,6 +134,20 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		counter("messages_total", "HL7 messages by what their sender was told.", f.Accepted, "answer", "accepted")
 		counter("messages_total", "HL7 messages by what their sender was told.", f.Refused, "answer", "refused")
 		counter("messages_total", "HL7 messages by what their sender was told.", f.Unanswered, "answer", "none")
+		counter("message_copies_total", "HL7 messages answered again, having been taken before.", f.Copies)
+		for code, n := range f.Marks {
+			counter("message_marks_total", "Records of HL7 messages that were odd, by code.", n, "code", string(code))
+		}
+	}
+	for _, door := range m.doors {
+		d, at := door.Stats(), []string{"listener", door.Name()}
+		gauge("mllp_connections", "Open connections of senders.", float64(d.Connections), at...)
+		counter("mllp_turned_total", "Connections closed at once, the listener being full.", d.Turned, at...)
+		counter("mllp_replaced_total", "Quiet connections closed in favour of a new one of the same host.", d.Replaced, at...)
+		counter("mllp_probes_total", "Connections without a byte.", d.Probes, at...)
+		counter("mllp_strangers_total", "Connections of another protocol, or without proof of who calls.", d.Strangers, at...)
+		counter("mllp_faults_total", "Frames that were torn or too large.", d.Faults, at...)
+		counter("mllp_junk_bytes_total", "Bytes outside of frames.", d.Junk, at...)
 	}
 	for name, stage := range m.stages() {
 		st := stage.Stats()

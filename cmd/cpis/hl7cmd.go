@@ -215,21 +215,3 @@ func exchange(ctx context.Context, conn **mllp.Client, to string, m []byte) ([]b
 	}
 	return answer, err
 }
-
-// resend puts one quarantined message through the door again.
-func resend(ctx context.Context, to string, m []byte) error {
-	var conn *mllp.Client
-	answer, err := exchange(ctx, &conn, to, m)
-	if err != nil {
-		return exit{exitUnreachable, err}
-	}
-	defer func() { _ = conn.Close() }()
-	a, err := hl7.Parse(answer)
-	if err != nil {
-		return err
-	}
-	if code := a.Value("MSA-1"); code != "AA" {
-		return exit{exitRefused, fmt.Errorf("the message is refused again with %s", code)}
-	}
-	return nil
-}

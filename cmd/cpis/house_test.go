@@ -31,17 +31,26 @@ func TestConfigurationMistakes(t *testing.T) {
 		code      schemas.Code
 		says      string
 	}{
-		"unknown key":          {"mllp:\n  lisen: 127.0.0.1:1\n", "", "CPIS-C001", `:2: no key "lisen" here; nearest is "listen"`},
-		"unknown key in feed":  {"feeds:\n  - nane: x\n", "", "CPIS-C001", `nearest is "name"`},
-		"unknown variable":     {"", "CPIS_MLLP_LISTN=1", "CPIS-C001", "CPIS_MLLP_LISTEN"},
-		"open to the network":  {"mllp: {listen: \"0.0.0.0:2575\"}\n", "", "CPIS-C003", "mllp.listen"},
-		"role":                 {"roles: [intak]\n", "", "CPIS-C002", "intak"},
-		"log level":            {"log: {level: loud}\n", "", "CPIS-C002", "loud"},
-		"duration":             {"matching: {late_after: soon}\n", "", "CPIS-C002", ""},
-		"cluster without feed": {"kafka: {brokers: [\"k:1\"]}\n", "", "CPIS-C002", "feeds"},
-		"setting":              {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: PUB}\n", "", "CPIS-C002", "PUB"},
-		"feed twice":           {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY}\n  - {name: a, application: A, facility: C, ods: RXX, setting: MATERNITY}\n", "", "CPIS-C002", "twice"},
-		"no YAML":              {"a: [", "", "CPIS-C002", ""},
+		"unknown key":           {"mllp:\n  lisen: 127.0.0.1:1\n", "", "CPIS-C001", `:2: no key "lisen" here; nearest is "listen"`},
+		"unknown key in feed":   {"feeds:\n  - nane: x\n", "", "CPIS-C001", `nearest is "name"`},
+		"unknown variable":      {"", "CPIS_MLLP_LISTN=1", "CPIS-C001", "CPIS_MLLP_LISTEN"},
+		"open to the network":   {"mllp: {listen: \"0.0.0.0:2575\"}\n", "", "CPIS-C003", "mllp.listen"},
+		"role":                  {"roles: [intak]\n", "", "CPIS-C002", "intak"},
+		"log level":             {"log: {level: loud}\n", "", "CPIS-C002", "loud"},
+		"duration":              {"matching: {late_after: soon}\n", "", "CPIS-C002", ""},
+		"cluster without feed":  {"kafka: {brokers: [\"k:1\"]}\n", "", "CPIS-C002", "feeds"},
+		"setting":               {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: PUB}\n", "", "CPIS-C002", "PUB"},
+		"feed twice":            {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY}\n  - {name: a, application: A, facility: C, ods: RXX, setting: MATERNITY}\n", "", "CPIS-C002", "twice"},
+		"open without proof":    {"mllp: {listen: \"0.0.0.0:2575\", tls: {certificate: c, key: k}}\n", "", "CPIS-C003", "mllp.listen"},
+		"other listener open":   {"mllp: {others: [{name: ward, listen: \"0.0.0.0:1\"}]}\n", "", "CPIS-C003", "mllp.others[0].listen"},
+		"listener named twice":  {"mllp: {others: [{name: main, listen: \"127.0.0.1:1\"}]}\n", "", "CPIS-C002", "mllp.others[0].name"},
+		"tls without a key":     {"mllp: {tls: {authorities: a}}\n", "", "CPIS-C002", "certificate and key"},
+		"release":               {"mllp: {release: 3}\n", "", "CPIS-C002", "release"},
+		"no such listener":      {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, listener: ward}\n", "", "CPIS-C002", "ward"},
+		"proof nobody can give": {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, certificate: \"urn:ods:RXX\"}\n", "", "CPIS-C002", "no listener asks"},
+		"reply in clear":        {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, reply: {address: \"10.0.0.1:2575\"}}\n", "", "CPIS-C003", "reply.address"},
+		"answer policy":         {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, answer: {on_permanent: CE}}\n", "", "CPIS-C002", "on_permanent"},
+		"no YAML":               {"a: [", "", "CPIS-C002", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "site.yaml")

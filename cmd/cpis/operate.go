@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cpis/connectors/feed"
+	"cpis/connectors/mllp"
 	"cpis/router"
 	"cpis/router/topics"
 	"cpis/schemas"
@@ -324,7 +326,8 @@ func (s *shell) letter(ctx context.Context, id string, f func(*tools, router.Let
 }
 
 // replay puts a record back on its topic. A quarantined message goes through
-// the door again instead, so that its sender's profile as it is now applies.
+// the intake again instead, so that its sender's profile as it is now applies;
+// whoever may replay it vouches for the sender.
 func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bool) error {
 	if l.Closed != "" {
 		return t.dead.Close(ctx, l, "", "")
@@ -338,10 +341,13 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 			return exit{exitRefused, fmt.Errorf("a refused row is not replayed: the authority corrects it and sends it again")}
 		}
 		if dryRun {
-			fmt.Fprintf(s.out, "would send the message to %s again\n", t.config.MLLP.Listen)
-			return nil
+			trial, err := feed.Try(t.config.Feeds, mllp.Frame{Message: raw}, time.Now())
+			if err != nil {
+				return err
+			}
+			return s.printExplanations(explain(trial))
 		}
-		if err := resend(ctx, t.config.MLLP.Listen, raw); err != nil {
+		if err := t.takeAgain(ctx, raw); err != nil {
 			return err
 		}
 		return t.dead.Close(ctx, l, "replayed", "")
@@ -359,3 +365,31 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 	}
 	return t.dead.Close(ctx, l, "replayed", "")
 }
+
+// takeAgain puts one quarantined message through the intake. A copy of it that
+// came since is recognised.
+func (t *tools) takeAgain(ctx context.Context, raw []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := &router.Intake{Publisher: t.dead.Publisher, Keys: t.keys, Receipts: router.NewReceipts(time.Now)}
+	followed := make(chan error, 1)
+	go func() { followed <- in.Receipts.Follow(ctx, t.client) }()
+	select {
+	case <-in.Receipts.Ready():
+	case err := <-followed:
+		return err
+	}
+	refusal, err := feed.Replay(ctx, t.config.Feeds, again{in}, raw)
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		return exit{exitRefused, fmt.Errorf("the message is refused again: %w", refusal)}
+	}
+	return nil
+}
+
+// again is the broker for a message that is in quarantine already.
+type again struct{ *router.Intake }
+
+func (again) Quarantine(context.Context, string, string, schemas.Refusal, []byte) error { return nil }

@@ -50,10 +50,10 @@ instead; start several processes with the same roles and they share the work.`,
 }
 
 func (s *system) doorAddr() string {
-	if s.door == nil {
+	if len(s.doors) == 0 {
 		return ""
 	}
-	return s.door.Addr().String()
+	return s.doors[0].Addr().String()
 }
 
 // version is what a build says of itself.

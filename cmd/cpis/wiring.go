@@ -50,7 +50,7 @@ type system struct {
 	// What metrics and readiness read; nil where the role does not run here.
 	producer *topics.Producer
 	feeds    *feed.Feeds
-	door     *mllp.Server
+	doors    []*mllp.Server
 	webAddr  string
 	decide   *router.Stage
 	deliver  *router.Stage
@@ -122,19 +122,23 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.add("matcher", s.startDeciding)
 	}
 	if c.has(roleDelivery) {
-		to := &router.Deliver{Codec: s.codec, Keys: s.keys, Destinations: s.destinations()}
+		destinations, err := s.destinations()
+		if err != nil {
+			return nil, err
+		}
+		to := &router.Deliver{Codec: s.codec, Keys: s.keys, Destinations: destinations}
 		s.deliver = &router.Stage{Topic: schemas.TopicOutcome, Group: groupDelivery, Open: to.Open, Workers: 32, MaxAge: 72 * time.Hour,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
 		s.add("delivery", s.deliver.Run)
 	}
 	if c.has(roleIntake) {
 		s.feeds = feed.New(c.Feeds, doorkeeper{s}, log, time.Now)
-		if s.door, err = mllp.Listen(mllp.Config{Listen: c.MLLP.Listen}, s.feeds.Handle, log); err != nil {
-			return nil, err
-		}
-		s.stop(s.door.Close)
 		s.add("receipts", s.followReceipts)
-		s.add("mllp", s.openDoor)
+		for _, l := range c.MLLP.listeners() {
+			if err := s.openDoor(l); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if c.HTTP.Listen != "off" {
 		if err := s.openWeb(); err != nil {
@@ -274,17 +278,47 @@ func (s *system) openTopics(ctx context.Context) error {
 	})
 }
 
-func (s *system) destinations() map[string]connectors.Destination {
+// openDoor opens a listener for messages. It takes them once it is known what
+// was taken before.
+func (s *system) openDoor(l ListenerConfig) error {
+	config := mllp.Config{Name: l.Name, Listen: l.Listen, Release: l.Release}
+	if l.TLS.Set() {
+		var err error
+		if config.TLS, err = mllp.ServerTLS(l.TLS, s.log); err != nil {
+			return &schemas.Refusal{Code: "CPIS-C002", Location: "mllp.tls of listener " + l.Name, Reason: err.Error()}
+		}
+	}
+	door, err := mllp.Listen(config, s.feeds.Handle, s.log)
+	if err != nil {
+		return err
+	}
+	s.doors = append(s.doors, door)
+	s.stop(door.Close)
+	s.add("mllp "+l.Name, func(ctx context.Context) error {
+		select {
+		case <-s.intake.Receipts.Ready():
+			return door.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return nil
+}
+
+func (s *system) destinations() (map[string]connectors.Destination, error) {
 	to := map[string]connectors.Destination{}
 	for _, p := range s.config.Feeds {
 		if p.Reply.Address == "" {
 			continue
 		}
-		r := feed.NewReply(p, mllp.ClientConfig{})
+		r, err := feed.NewReply(p)
+		if err != nil {
+			return nil, &schemas.Refusal{Code: "CPIS-C002", Location: "reply of feed " + p.Name, Reason: err.Error()}
+		}
 		s.stop(r.Close)
 		to[p.Name] = r
 	}
-	return to
+	return to, nil
 }
 
 // doorkeeper is what a feed sees of the broker.

@@ -89,6 +89,14 @@ type AnswerPolicy struct {
 type ReplyTo struct {
 	// Address of the setting's MLLP receiver, host:port.
 	Address string `yaml:"address"`
+	// TLS with the receiver; it must hold a certificate of one of the authorities
+	// in the file Authorities. Default false: plain TCP, on loopback only.
+	TLS         bool   `yaml:"tls"`
+	Authorities string `yaml:"authorities"` // PEM file; default those of the system
+	Certificate string `yaml:"certificate"` // PEM file, where the receiver wants to know who comes
+	Key         string `yaml:"key"`
+	// Release of MLLP the receiver speaks: 1 or 2. Default 1.
+	Release int `yaml:"release"`
 	// Mode is flag, which says only whether there is something to look at, or
 	// full, with the plan and the telephone numbers. Default flag.
 	Mode string `yaml:"mode"`
@@ -117,6 +125,7 @@ func (p *Profile) Validate() error {
 	oneOf("answer.on_transient", p.Answer.OnTransient, "close", "AE", "AR")
 	oneOf("answer.batch", p.Answer.Batch, "each", "one")
 	oneOf("reply.mode", p.Reply.Mode, "flag", "full")
+	need(p.Reply.Release >= 0 && p.Reply.Release <= 2, "reply.release: %d is neither 1 nor 2", p.Reply.Release)
 	need(hl7.KnownCharset(p.Charset), "charset: %q is not known", p.Charset)
 	_, err := p.location()
 	need(err == nil, "zone: %q is not known", p.Zone)

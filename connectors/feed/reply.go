@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 
 	"cpis/connectors"
@@ -28,8 +29,19 @@ var _ connectors.Destination = (*Reply)(nil)
 
 // NewReply prepares the way back to a setting. It connects when there is
 // something to say.
-func NewReply(profile adt.Profile, config mllp.ClientConfig) *Reply {
-	return &Reply{profile: profile, config: config}
+func NewReply(profile adt.Profile) (*Reply, error) {
+	to := profile.Reply
+	r := &Reply{profile: profile, config: mllp.ClientConfig{Release: to.Release}}
+	if to.TLS {
+		host, _, err := net.SplitHostPort(to.Address)
+		if err != nil {
+			return nil, fmt.Errorf("address of the receiver: %w", err)
+		}
+		if r.config.TLS, err = mllp.ClientTLS(mllp.TLSConfig{Certificate: to.Certificate, Key: to.Key, Authorities: to.Authorities}, host); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // Deliver implements connectors.Destination: nil means that the setting

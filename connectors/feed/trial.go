@@ -31,18 +31,34 @@ type TrialMessage struct {
 // Try runs a frame through the intake of a list of profiles and changes
 // nothing. The sender is taken to be whoever the feed's profile asks for.
 func Try(profiles []adt.Profile, frame mllp.Frame, now time.Time) (Trial, error) {
-	open := make([]adt.Profile, len(profiles))
-	for i, p := range profiles {
-		p.Certificate, p.Listener = "", ""
-		open[i] = p
-	}
 	keep := &keeper{now: now}
-	f := New(open, keep, slog.New(slog.DiscardHandler), func() time.Time { return now })
+	f := New(vouched(profiles), keep, slog.New(slog.DiscardHandler), func() time.Time { return now })
 	answers, err := f.Handle(context.Background(), mllp.Peer{}, frame)
 	if frame.Torn { // its sender has moved on
 		answers = nil
 	}
 	return Trial{keep.messages, answers}, err
+}
+
+// vouched are the profiles with nothing to prove.
+func vouched(profiles []adt.Profile) []adt.Profile {
+	open := make([]adt.Profile, len(profiles))
+	for i, p := range profiles {
+		p.Certificate, p.Listener = "", ""
+		open[i] = p
+	}
+	return open
+}
+
+// Replay puts a message through the intake once more, for someone who vouches
+// for its sender. It returns why it is refused, nil where it was taken.
+func Replay(ctx context.Context, profiles []adt.Profile, broker Broker, raw []byte) (*schemas.Refusal, error) {
+	f := New(vouched(profiles), broker, slog.New(slog.DiscardHandler), time.Now)
+	v, err := f.take(ctx, adt.Sender{}, raw, nil)
+	if err != nil || v.err == nil {
+		return nil, err
+	}
+	return &schemas.Refusal{Code: schemas.Code(v.err.Code), Location: v.err.Location, Reason: v.err.Reason}, nil
 }
 
 // keeper is a broker that only looks.

@@ -130,6 +130,9 @@ func Listen(c Config, handle Handler, log *slog.Logger) (*Server, error) {
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// Name is the listener's name.
+func (s *Server) Name() string { return s.config.Name }
+
 // Stats reports the counters.
 func (s *Server) Stats() Stats {
 	return Stats{s.open.Load(), s.turned.Load(), s.replaced.Load(), s.probes.Load(), s.strangers.Load(), s.messages.Load(), s.faults.Load(), s.junk.Load()}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cpis/connectors/mllp"
+	"cpis/schemas"
+)
+
+// certificates makes an authority, a server's and a sender's certificate, all
+// in one folder: ca.pem, server.pem, sender.pem and their keys.
+func certificates(t *testing.T, dir string) {
+	t.Helper()
+	var parent *x509.Certificate
+	var signer *ecdsa.PrivateKey
+	for i, name := range []string{"ca", "server", "sender"} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			IsCA: i == 0, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, URIs: []*url.URL{{Scheme: "urn", Opaque: "ods:RXX"}}}
+		if i == 0 {
+			parent, signer = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if parent, err = x509.ParseCertificate(der); err != nil {
+				t.Fatal(err)
+			}
+		}
+		secret, err := x509.MarshalECPrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "EC PRIVATE KEY", Bytes: secret}} {
+			if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestDoors runs a site with two listeners. On the plain one a message of the
+// bound feed is refused, kept, and taken when an operator replays it; on the
+// other its sender proves who it is, over TLS and release 2.
+func TestDoors(t *testing.T) {
+	dir := t.TempDir()
+	certificates(t, dir)
+	h := receive(t)
+	text := fmt.Sprintf(`mllp:
+  listen: 127.0.0.1:0
+  others:
+    - {name: trust, listen: 127.0.0.1:0, release: 2, tls: {certificate: %[1]s/server.pem, key: %[1]s/server.key, authorities: %[1]s/ca.pem}}
+feeds:
+  - {name: ed, application: PAS, facility: RXX, ods: RXX, setting: EMERGENCY_DEPARTMENT, certificate: "urn:ods:RXX", reply: {address: %[2]q}}
+`, dir, h.address)
+	file := filepath.Join(dir, "site.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kafka, registry := ports[0], ports[1]
+	flags := map[string]any{"data": dir, "http.listen": "off", "kafka.listen": kafka, "registry.listen": registry}
+	config, err := loadConfig(file, nil, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	sys, err := wire(ctx, config, (&shell{err: io.Discard}).logger(LogConfig{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error)
+	go func() { stopped <- sys.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		_ = sys.Close()
+	}()
+	message := func(id string) []byte {
+		return []byte("MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^A04|" + id + "|P|2.4\rPID|1||H1^^^RXX^MR\rPV1|1|E\r")
+	}
+	plain, err := mllp.Dial(ctx, sys.doors[0].Addr().String(), mllp.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plain.Close() }()
+	if answer, err := plain.Send(ctx, message("1")); err != nil || !bytes.Contains(answer, []byte("MSA|AE|1")) || !bytes.Contains(answer, []byte("CPIS-H015")) {
+		t.Errorf("without proof: %q %v", answer, err)
+	}
+	secure, err := mllp.ClientTLS(mllp.TLSConfig{Certificate: filepath.Join(dir, "sender.pem"), Key: filepath.Join(dir, "sender.key"), Authorities: filepath.Join(dir, "ca.pem")}, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proven, err := mllp.Dial(ctx, sys.doors[1].Addr().String(), mllp.ClientConfig{TLS: secure, Release: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = proven.Close() }()
+	if answer, err := proven.Send(ctx, message("2")); err != nil || !bytes.Contains(answer, []byte("MSA|AA|2")) {
+		t.Errorf("with proof: %q %v", answer, err)
+	}
+	if _, err := mllp.Dial(ctx, sys.doors[1].Addr().String(), mllp.ClientConfig{TLS: &tls.Config{RootCAs: secure.RootCAs, ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS12}}); err == nil {
+		t.Error("a sender without a certificate is let in")
+	}
+
+	operate := func(args ...string) (int, string) {
+		var out, complaint bytes.Buffer
+		args = append(args, "--config", file, "--data", dir)
+		env := []string{"CPIS_KAFKA_LISTEN=" + kafka, "CPIS_REGISTRY_LISTEN=" + registry}
+		code := run(ctx, args, strings.NewReader(""), &out, &complaint, env)
+		return code, out.String() + complaint.String()
+	}
+	letters, err := sys.dead.List(ctx)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%d dead letters, %v", len(letters), err)
+	}
+	id := fmt.Sprint(letters[0].ID)
+	if code, text := operate("dlq", "replay", id, "--dry-run"); code != exitFine || !strings.Contains(text, "taken by feed ed") {
+		t.Errorf("dry run: exit %d\n%s", code, text)
+	}
+	if code, text := operate("dlq", "replay", id); code != exitFine {
+		t.Errorf("replay: exit %d\n%s", code, text)
+	}
+	if code, text := operate("dlq", "replay", id); code != exitRefused || !strings.Contains(text, "CPIS-D002") {
+		t.Errorf("replay again: exit %d\n%s", code, text)
+	}
+	want := map[string]schemas.State{"1": schemas.StateNotChecked, "2": schemas.StateNotChecked}
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(10 * time.Millisecond) {
+		h.mu.Lock()
+		n := len(h.answers)
+		h.mu.Unlock()
+		if n == len(want) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d answers came back", n, len(want))
+		}
+	}
+	h.check(t, want)
+}
