@@ -91,7 +91,7 @@ func (p *Profile) nhsNumber(pid hl7.Segment, list []identifier) number {
 	var found number
 	beside := ""
 	invalid, several, foreign := false, false, false
-	look := func(i identifier) {
+	look := func(i *identifier) {
 		last := i.field == "PID-19" && i.bare()
 		switch {
 		case i.foreign:
@@ -107,19 +107,20 @@ func (p *Profile) nhsNumber(pid hl7.Segment, list []identifier) number {
 		case found.value.IsZero():
 			found.value = n
 			beside = i.besides()
+			i.nhs = true
 		case n != found.value:
 			several = true
 		}
 	}
-	for _, i := range list {
-		look(i)
+	for k := range list {
+		look(&list[k])
 	}
 	for _, f := range [...]struct {
 		name string
 		n    int
 	}{{"PID-2", 2}, {"PID-4", 4}, {"PID-19", 19}} {
 		for _, i := range p.identifiers(f.name, pid.Field(f.n)) {
-			look(i)
+			look(&i)
 		}
 	}
 	found.stated = p.stated(pid.Field(32), beside)

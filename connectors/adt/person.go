@@ -152,20 +152,28 @@ func tidyPostcode(text string) (string, bool) {
 	return text, true
 }
 
-// localID is the hospital's own number: the first identifier of PID-3, else of
-// PID-2, that is not an NHS number, with its authority.
+// localID is the hospital's own number, with its authority: the first
+// identifier of PID-3 that is not an NHS number and says what it is, else the
+// first of PID-3 or PID-2.
 func (p *Profile) localID(pid hl7.Segment, list []identifier) string {
+	first := ""
 	for _, i := range list {
-		if !i.nhs {
+		switch {
+		case i.nhs:
+		case !i.bare():
 			return i.local()
+		case first == "":
+			first = i.local()
 		}
 	}
-	for _, i := range p.identifiers("PID-2", pid.Field(2)) {
-		if !i.nhs {
-			return i.local()
+	if first == "" {
+		for _, i := range p.identifiers("PID-2", pid.Field(2)) {
+			if !i.nhs {
+				return i.local()
+			}
 		}
 	}
-	return ""
+	return first
 }
 
 // record is a person record that MRG, NK1 or PID-21 names by a list of

@@ -207,7 +207,7 @@ func (r Repetition) Stamp(place *time.Location) (Stamp, bool) {
 // for it knows the other half of the year too.
 func (m *Message) Zone(place *time.Location) *time.Location {
 	text := m.Segment("MSH").Field(7).First().Component(1)
-	if strings.IndexAny(text, "+-") < 0 {
+	if !strings.ContainsAny(text, "+-") {
 		return place
 	}
 	sent, ok := ParseStamp(text, place)

@@ -308,6 +308,38 @@ func TestClientTakesNoAnswerToAnotherMessage(t *testing.T) {
 	}
 }
 
+// TestCase26InvalidAnswerThenAValidOne: the first frame that comes is the
+// answer; what follows is not taken for it, nor for the next message's.
+func TestCase26InvalidAnswerThenAValidOne(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = c.Write(append(appendFrame(nil, []byte("no answer")), appendFrame(nil, []byte("MSH|^~\\&|\rMSA|AA|1\r"))...))
+		_, _ = io.Copy(io.Discard, c)
+		_ = c.Close()
+	}()
+	c, err := Dial(context.Background(), l.Addr().String(), ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := c.Send(context.Background(), []byte(message("1"))); err == nil {
+		t.Errorf("taken for an answer: %q", answer)
+	}
+	if _, err := c.Send(context.Background(), []byte(message("1"))); err == nil {
+		t.Error("the connection is used again")
+	}
+	<-done
+}
+
 func TestClientAndServer(t *testing.T) {
 	h := &hospital{}
 	s, _ := serve(t, h, Config{})
