@@ -48,7 +48,9 @@ type Report struct {
 	// first; empty where nothing.
 	Advice []string `json:"advice"`
 
-	people   int
+	people   int // records about a person
+	visits   int // of those, registrations and bookings
+	numbered int // of those, with a visit number
 	seen     map[[32]byte]bool
 	controls map[string]bool
 }
@@ -144,11 +146,21 @@ func (r *Report) record(m *hl7.Message, reg *schemas.Registration) {
 		return
 	}
 	r.Events[fmt.Sprintf("%s %s", reg.Event, reg.Class)]++
-	r.Times[strings.TrimSpace(reg.OccurredSource+" "+reg.OccurredPrecision+" "+reg.OccurredZone)]++
+	when := "(none)"
+	if reg.OccurredSource != "" {
+		when = reg.OccurredSource + " " + reg.OccurredPrecision + " " + reg.OccurredZone
+	}
+	r.Times[when]++
 	if reg.Class == schemas.ClassNone {
 		return
 	}
 	r.people++
+	if reg.Class.Checked() {
+		r.visits++
+		if reg.VisitNumber != "" {
+			r.numbered++
+		}
+	}
 	r.Numbers[string(reg.NumberStatus)]++
 	pid := m.Segment("PID")
 	for _, n := range []int{2, 3, 4, 19} {
@@ -198,7 +210,7 @@ func (r *Report) Close() {
 	advise(r.people > 0 && share(with) < 90, "Only %d %% of the persons have an NHS number. Everyone else is NOT_CHECKED. Look at identifiers: is the sender's marker missing in the profile (markers)?", share(with))
 	advise(with > 0 && len(r.Statuses) == 0 && verified == 0, "No message says how far its number is traced, so nobody can be checked. If the sender traces every number, say so in the profile (unstated_status: verified).")
 	advise(len(r.Statuses) > 0 && share(verified) < 90, "Only %d %% of the numbers count as verified. Look at statuses: does the sender use codes of its own (statuses in the profile)?", share(verified))
-	advise(r.people > 0 && share(r.Complete["visit number"]) < 90, "Only %d %% of the events name a visit. Without PV1-19, notices repeat, and an update cannot make up for a lost registration.", share(r.Complete["visit number"]))
+	advise(r.visits > 0 && r.numbered*100/max(r.visits, 1) < 90, "Only %d %% of the registrations name a visit. Without PV1-19, notices repeat, and an update cannot make up for a lost registration.", r.numbered*100/max(r.visits, 1))
 	advise(r.people > 0 && share(r.Complete["date of birth"]) < 95, "Only %d %% have a usable date of birth, which confirms that a number is the person's.", share(r.Complete["date of birth"]))
 	advise(r.ReusedIDs > 0, "%d control ids were used again for other messages. The broker tells them apart; the sender may pair an answer with the wrong one.", r.ReusedIDs)
 	advise(r.Copies > 0, "%d messages are copies of earlier ones. They are answered as the first was, and not taken twice.", r.Copies)
