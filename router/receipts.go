@@ -93,6 +93,13 @@ func (r *Receipts) Follow(ctx context.Context, c *topics.Client) error {
 	if err != nil {
 		return fmt.Errorf("read receipts: %w", err)
 	}
+	ends, err := c.Ends(ctx, schemas.TopicRegistration)
+	if err != nil {
+		return fmt.Errorf("read receipts: %w", err)
+	}
+	for p, end := range ends { // more would be forgotten while it is read
+		next[p] = max(next[p], end-int64(rememberMost/len(ends)))
+	}
 	known := false
 	for {
 		ends, err := c.Ends(ctx, schemas.TopicRegistration)

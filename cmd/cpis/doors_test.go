@@ -137,8 +137,19 @@ feeds:
 		code := run(ctx, args, strings.NewReader(""), &out, &complaint, env)
 		return code, out.String() + complaint.String()
 	}
+	feedFile := filepath.Join(dir, "three.hl7")
+	if err := os.WriteFile(feedFile, message("3"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := operate("hl7", "send", feedFile, "--to", sys.doors[1].Addr().String(), "--release", "2", "--authorities", filepath.Join(dir, "ca.pem"),
+		"--certificate", filepath.Join(dir, "sender.pem"), "--key", filepath.Join(dir, "sender.key")); code != exitFine || !strings.Contains(text, "AA  control id 3") {
+		t.Errorf("hl7 send: exit %d\n%s", code, text)
+	}
+	if code, text := operate("hl7", "send", "sample:CPIS-H116", "--to", sys.doors[0].Addr().String()); code != exitRefused || !strings.Contains(text, "AE  control id S-H116") || !strings.Contains(text, "BTS|1") {
+		t.Errorf("a batch: exit %d\n%s", code, text)
+	}
 	letters, err := sys.dead.List(ctx)
-	if err != nil || len(letters) != 1 {
+	if err != nil || len(letters) != 2 {
 		t.Fatalf("%d dead letters, %v", len(letters), err)
 	}
 	id := fmt.Sprint(letters[0].ID)
@@ -151,7 +162,7 @@ feeds:
 	if code, text := operate("dlq", "replay", id); code != exitRefused || !strings.Contains(text, "CPIS-D002") {
 		t.Errorf("replay again: exit %d\n%s", code, text)
 	}
-	want := map[string]schemas.State{"1": schemas.StateNotChecked, "2": schemas.StateNotChecked}
+	want := map[string]schemas.State{"1": schemas.StateNotChecked, "2": schemas.StateNotChecked, "3": schemas.StateNotChecked}
 	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(10 * time.Millisecond) {
 		h.mu.Lock()
 		n := len(h.answers)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -35,6 +36,8 @@ func (s *shell) hl7() *cobra.Command {
 }
 
 func (s *shell) hl7Send() *cobra.Command {
+	var files mllp.TLSConfig
+	var client mllp.ClientConfig
 	var to, logFile string
 	var wait time.Duration
 	c := &cobra.Command{
@@ -67,11 +70,24 @@ AA, for "cpis ledger --acked".`,
 				defer func() { _ = f.Close() }()
 				log = f
 			}
-			return s.send(cmd.Context(), to, messages, log, wait)
+			if files.Set() {
+				host, _, err := net.SplitHostPort(to)
+				if err != nil {
+					return exit{exitUsage, fmt.Errorf("--to: %w", err)}
+				}
+				if client.TLS, err = mllp.ClientTLS(files, host); err != nil {
+					return exit{exitUsage, err}
+				}
+			}
+			return s.send(cmd.Context(), &sender{to: to, config: client, retry: wait}, messages, log)
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "receiver, host:port; default mllp.listen")
 	c.Flags().StringVar(&logFile, "log", "", "append the control ids answered AA to this file")
+	c.Flags().StringVar(&files.Authorities, "authorities", "", "send over TLS to a receiver with a certificate of these authorities (PEM file)")
+	c.Flags().StringVar(&files.Certificate, "certificate", "", "certificate to show it (PEM file)")
+	c.Flags().StringVar(&files.Key, "key", "", "key of the certificate (PEM file)")
+	c.Flags().IntVar(&client.Release, "release", 1, "release of MLLP: 1 or 2")
 	c.Flags().DurationVar(&wait, "retry", 0, "how long to send again where no answer comes")
 	return c
 }
@@ -152,29 +168,29 @@ func stamp(message string, now time.Time) []byte {
 	return []byte(strings.Join(f, "|") + "\r" + rest)
 }
 
-func (s *shell) send(ctx context.Context, to string, messages []mllp.Frame, log io.Writer, retry time.Duration) error {
+func (s *shell) send(ctx context.Context, to *sender, messages []mllp.Frame, log io.Writer) error {
 	counts := map[string]int{}
-	var conn *mllp.Client
-	defer func() {
-		if conn != nil {
-			_ = conn.Close()
-		}
-	}()
+	defer to.close()
 	for i, m := range messages {
-		answer, err := deliver(ctx, &conn, to, m.Message, retry)
+		answer, err := to.deliver(ctx, m.Message)
 		if err != nil {
 			return exit{exitUnreachable, fmt.Errorf("message %d of %d: %w", i+1, len(messages), err)}
 		}
-		a, err := hl7.Parse(answer)
+		codes, err := verdicts(answer)
 		if err != nil {
 			return exit{exitFailed, fmt.Errorf("message %d: the answer is no HL7: %w", i+1, err)}
 		}
-		counts[a.Value("MSA-1")]++
-		if a.Value("MSA-1") == "AA" {
-			fmt.Fprintln(log, a.Value("MSA-2"))
+		for _, v := range codes {
+			counts[v.code]++
+			if v.code == "AA" {
+				fmt.Fprintln(log, v.control)
+			}
+			if len(messages) == 1 {
+				fmt.Fprintf(s.out, "%s  control id %s\n", v.code, v.control)
+			}
 		}
 		if len(messages) == 1 {
-			fmt.Fprintf(s.out, "%s  control id %s\n%s\n", a.Value("MSA-1"), a.Value("MSA-2"), strings.ReplaceAll(strings.TrimSpace(string(answer)), "\r", "\n"))
+			fmt.Fprintln(s.out, strings.ReplaceAll(strings.TrimSpace(string(answer)), "\r", "\n"))
 		}
 	}
 	if len(messages) != 1 {
@@ -186,11 +202,42 @@ func (s *shell) send(ctx context.Context, to string, messages []mllp.Frame, log 
 	return nil
 }
 
+// sentVerdict is what a sender was told of one message.
+type sentVerdict struct{ code, control string }
+
+// verdicts reads an acknowledgement, or each of a batch of them.
+func verdicts(answer []byte) ([]sentVerdict, error) {
+	parts := [][]byte{answer}
+	if b, ok, err := hl7.SplitBatch(answer); err != nil {
+		return nil, err
+	} else if ok {
+		parts = b.Messages
+	}
+	var out []sentVerdict
+	for _, p := range parts {
+		a, err := hl7.Parse(p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sentVerdict{a.Value("MSA-1"), a.Value("MSA-2")})
+	}
+	return out, nil
+}
+
+// sender sends messages to one receiver, over a connection that it opens
+// anew after trouble.
+type sender struct {
+	to     string
+	config mllp.ClientConfig
+	retry  time.Duration // how long to send again where no answer comes
+	conn   *mllp.Client
+}
+
 // deliver sends one message until it is answered or retry has passed.
-func deliver(ctx context.Context, conn **mllp.Client, to string, m []byte, retry time.Duration) ([]byte, error) {
-	until := time.Now().Add(retry)
+func (s *sender) deliver(ctx context.Context, m []byte) ([]byte, error) {
+	until := time.Now().Add(s.retry)
 	for {
-		answer, err := exchange(ctx, conn, to, m)
+		answer, err := s.exchange(ctx, m)
 		if err == nil || !time.Now().Before(until) || ctx.Err() != nil {
 			return answer, err
 		}
@@ -201,17 +248,23 @@ func deliver(ctx context.Context, conn **mllp.Client, to string, m []byte, retry
 	}
 }
 
-func exchange(ctx context.Context, conn **mllp.Client, to string, m []byte) ([]byte, error) {
-	if *conn == nil {
-		c, err := mllp.Dial(ctx, to, mllp.ClientConfig{})
+func (s *sender) exchange(ctx context.Context, m []byte) ([]byte, error) {
+	if s.conn == nil {
+		c, err := mllp.Dial(ctx, s.to, s.config)
 		if err != nil {
 			return nil, err
 		}
-		*conn = c
+		s.conn = c
 	}
-	answer, err := (*conn).Send(ctx, m)
+	answer, err := s.conn.Send(ctx, m)
 	if err != nil {
-		*conn = nil
+		s.conn = nil // Send has closed it
 	}
 	return answer, err
+}
+
+func (s *sender) close() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
 }

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"cpis/connectors/hl7"
-	"cpis/connectors/mllp"
 )
 
 // asProgram makes this test binary behave as cpis itself, so that processes
@@ -250,17 +249,14 @@ func (s *site) send(messages [][]byte, doors ...string) int {
 	if len(doors) == 0 {
 		doors = []string{s.mllp}
 	}
-	conns := make([]*mllp.Client, len(doors))
-	defer func() {
-		for _, c := range conns {
-			if c != nil {
-				_ = c.Close()
-			}
-		}
-	}()
 	retry := time.Minute
 	if len(doors) > 1 {
 		retry = 200 * time.Millisecond // then the next door
+	}
+	senders := make([]*sender, len(doors))
+	for i, door := range doors {
+		senders[i] = &sender{to: door, retry: retry}
+		defer senders[i].close()
 	}
 	accepted := 0
 	for i, m := range messages {
@@ -268,8 +264,7 @@ func (s *site) send(messages [][]byte, doors ...string) int {
 		var answer []byte
 		err := errors.New("not sent")
 		for try := i; err != nil && time.Now().Before(until); try++ {
-			door := try % len(doors)
-			answer, err = deliver(context.Background(), &conns[door], doors[door], m, retry)
+			answer, err = senders[try%len(doors)].deliver(context.Background(), m)
 		}
 		if err != nil {
 			s.t.Errorf("send: %v", err)

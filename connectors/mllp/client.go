@@ -88,13 +88,13 @@ func (c *Client) exchange(message []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
+	sent, err := hl7.Parse(message)
+	if err != nil { // a batch, or sent on purpose: whatever comes back is its answer
+		return f.Message, nil
+	}
 	answer, err := hl7.Parse(f.Message)
 	if err != nil {
 		return nil, err
-	}
-	sent, err := hl7.Parse(message)
-	if err != nil {
-		return f.Message, nil // sent on purpose: whatever comes back is its answer
 	}
 	if answer.Count("MSA") == 0 || answer.Segment("MSA").Field(2).Raw() != sent.Segment("MSH").Field(10).Raw() {
 		return nil, ErrMismatch
