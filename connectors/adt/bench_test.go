@@ -31,3 +31,17 @@ func BenchmarkParseAndExtract(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkExtract(b *testing.B) {
+	profile := ed
+	m, err := hl7.Parse([]byte(kilobyte))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Registrations(m, &profile); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

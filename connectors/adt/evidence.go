@@ -2,6 +2,7 @@ package adt
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"cpis/connectors/hl7"
@@ -73,30 +74,55 @@ func isMother(r hl7.Repetition) bool {
 // An unborn plan sits on the mother, so she is to be matched whatever her age.
 func (p *Profile) pregnancy(m *hl7.Message) []string {
 	var out []string
-	add := func(field string, yes bool) {
-		if yes {
-			out = append(out, field)
-		}
+	if p.Setting == schemas.SettingMaternity {
+		out = append(out, "setting")
 	}
 	pv1, pv2 := m.Segment("PV1"), m.Segment("PV2")
-	if !pv1.Present() && !pv2.Present() && p.Setting != schemas.SettingMaternity {
-		return nil
-	}
-	value := func(s hl7.Segment, n int) string {
-		if f := s.Field(n); f.Raw() != "" {
-			return strings.ToUpper(f.First().Component(1))
+	for _, f := range [...]struct {
+		at   string
+		n    int
+		says func(string) bool
+	}{
+		{"PV1-2", 2, func(class string) bool { return class == "B" }}, // obstetrics
+		{"PV1-3", 3, func(ward string) bool { return begins(ward, "MAT") }},
+		{"PV1-10", 10, maternitySpecialty},
+		{"PV1-15", 15, nil},
+		{"PV1-18", 18, func(kind string) bool { return begins(kind, "PREGNAN") }},
+	} {
+		field := pv1.Field(f.n)
+		switch {
+		case field.Raw() == "":
+		case f.says == nil: // table 0009: any repetition may be B6, pregnant
+			for r := range field.Each {
+				if r.Component(1) == "B6" {
+					out = append(out, f.at)
+				}
+			}
+		case f.says(field.First().Component(1)):
+			out = append(out, f.at)
 		}
-		return ""
 	}
-	add("setting", p.Setting == schemas.SettingMaternity)
-	add("PV1-2", value(pv1, 2) == "B") // obstetrics
-	add("PV1-3", strings.HasPrefix(value(pv1, 3), "MAT"))
-	add("PV1-10", slices.Contains([]string{"500", "501", "510", "560"}, value(pv1, 10))) // treatment functions: obstetrics and gynaecology, obstetrics, antenatal, midwifery
-	add("PV1-15", slices.ContainsFunc(pv1.Field(15).Repetitions(), func(r hl7.Repetition) bool { return r.Component(1) == "B6" }))
-	add("PV1-18", strings.HasPrefix(value(pv1, 18), "PREGNAN"))
-	reason := strings.ToUpper(pv2.Field(3).First().Raw())
-	add("PV2-3", strings.Contains(reason, "LABOUR") || strings.Contains(reason, "PREGNAN"))
+	if reason := pv2.Field(3).First().Raw(); reason != "" {
+		if reason = strings.ToUpper(reason); strings.Contains(reason, "LABOUR") || strings.Contains(reason, "PREGNAN") {
+			out = append(out, "PV2-3")
+		}
+	}
 	return out
+}
+
+// begins compares without regard to capitals.
+func begins(text, with string) bool {
+	return len(text) >= len(with) && strings.EqualFold(text[:len(with)], with)
+}
+
+// maternitySpecialty knows the treatment functions of obstetrics and
+// gynaecology, obstetrics, antenatal care and midwifery.
+func maternitySpecialty(code string) bool {
+	switch code {
+	case "500", "501", "510", "560":
+		return true
+	}
+	return false
 }
 
 // newbornDays is how long NSTS08, "baby under six weeks", applies.
@@ -112,9 +138,12 @@ func newborn(m *hl7.Message, r *schemas.Registration, found number) []string {
 		out = append(out, "PV1-4")
 	}
 	if born := r.Person.DateOfBirth; born != "" && !r.OccurredAt.IsZero() {
-		day := schemas.DateOf(r.OccurredAt, r.OccurredAt.Location())
-		if born <= day && (born[:4] == day[:4] || born[:4] == day.AddDays(-newbornDays)[:4]) && born.AddDays(newbornDays) > day {
-			out = append(out, "PID-7")
+		year, _ := strconv.Atoi(string(born[:4]))
+		if age := r.OccurredAt.Year() - year; age == 0 || age == 1 { // the rest is dear
+			day := schemas.DateOf(r.OccurredAt, r.OccurredAt.Location())
+			if born <= day && born.AddDays(newbornDays) > day {
+				out = append(out, "PID-7")
+			}
 		}
 	}
 	return out

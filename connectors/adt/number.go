@@ -161,6 +161,9 @@ func (p *Profile) stated(f hl7.Field, beside string) []string {
 		}
 		out = append(out, code)
 	}
+	if f.Raw() == "" && beside == "" {
+		return nil
+	}
 	for r := range f.Each {
 		switch c := strings.ToUpper(strings.ReplaceAll(r.Component(1), " ", "")); c {
 		case "", "AL", "ED", "UA", "UD": // table 0445's own codes say nothing of the number

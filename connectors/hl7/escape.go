@@ -18,7 +18,7 @@ import (
 // Anything else, a change of character set and a sender's own \Z…\ among it,
 // stays as it stands, and so does an escape character with no partner: text
 // that a sender forgot to escape is still text.
-func unescape(s string, sep Separators) string {
+func unescape(s string, sep *Separators) string {
 	if strings.IndexByte(s, sep.Escape) < 0 {
 		return s
 	}
@@ -46,7 +46,7 @@ func unescape(s string, sep Separators) string {
 	}
 }
 
-func sequence(code string, sep Separators) (string, bool) {
+func sequence(code string, sep *Separators) (string, bool) {
 	switch code {
 	case "F":
 		return string(sep.Field), true

@@ -75,11 +75,12 @@ func TestNullIsNotEmpty(t *testing.T) {
 }
 
 func TestUnescape(t *testing.T) {
+	sep := defaultSeparators()
 	for in, want := range map[string]string{
 		`a\F\b`: "a|b", `\E\`: `\`, `\E\R\`: `\R\`, `4\5 re.`: `4\5 re.`, `end\`: `end\`, `\X4142\`: "AB", `\X0D\\X0A\`: "\r\n",
 		`a\.br\b`: "a b", `\Zxx\`: `\Zxx\`, `\H\bold\N\`: "bold", `\X000d\`: "\r", `\XE9\`: "é", `a\.sp 2\b`: "a b", `\P\`: "#", `\C2842\`: `\C2842\`, `\\E\\X09\\E\\`: "\\\\\t\\\\", `\XZZ\`: `\XZZ\`, "": "",
 	} {
-		if got := unescape(in, defaultSeparators()); got != want {
+		if got := unescape(in, &sep); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
@@ -218,9 +219,10 @@ func FuzzAck(f *testing.F) {
 
 func FuzzEscape(f *testing.F) {
 	f.Add(`a|b^c&d~e\f`)
+	sep := defaultSeparators()
 	f.Fuzz(func(t *testing.T, s string) {
 		clean := strings.NewReplacer("\r", " ", "\n", " ", "\x0b", "", "\x1c", "").Replace(s)
-		if got := unescape(Escape(s), defaultSeparators()); got != clean {
+		if got := unescape(Escape(s), &sep); got != clean {
 			t.Errorf("%q became %q", clean, got)
 		}
 	})

@@ -57,15 +57,15 @@ func (s Segment) Fields() int {
 // not sent. In MSH the first field is the separator itself.
 func (s Segment) Field(n int) Field {
 	if s.m == nil || n < 1 {
-		return Field{sep: defaultSeparators()}
+		return Field{}
 	}
 	if s.name == "MSH" {
 		if n == 1 {
-			return Field{string(s.m.Separators.Field), s.m.Separators}
+			return Field{string(s.m.Separators.Field), &s.m.Separators}
 		}
 		n--
 	}
-	return Field{s.part(int32(n)), s.m.Separators}
+	return Field{s.part(int32(n)), &s.m.Separators}
 }
 
 // part is the n-th part of the line between separators; the first, the name,
@@ -103,7 +103,7 @@ func (s Segment) limits() error {
 // or empty.
 type Field struct {
 	raw string
-	sep Separators
+	sep *Separators // the message's; may be nil where raw is empty
 }
 
 // Raw is the field as sent, separators and escapes in it.
@@ -136,6 +136,9 @@ func (f Field) Each(yield func(Repetition) bool) {
 
 // First is the first repetition.
 func (f Field) First() Repetition {
+	if f.raw == "" {
+		return Repetition{}
+	}
 	if i := strings.IndexByte(f.raw, f.sep.Repetition); i >= 0 {
 		return Repetition{f.raw[:i], f.sep}
 	}
@@ -145,14 +148,19 @@ func (f Field) First() Repetition {
 // Repetition is one repetition of a field.
 type Repetition struct {
 	raw string
-	sep Separators
+	sep *Separators // may be nil where raw is empty
 }
 
 // Raw is the repetition as sent.
 func (r Repetition) Raw() string { return r.raw }
 
 // RawComponent gives the n-th component, counted from 1, as sent.
-func (r Repetition) RawComponent(n int) string { return nth(r.raw, r.sep.Component, n) }
+func (r Repetition) RawComponent(n int) string {
+	if r.raw == "" {
+		return ""
+	}
+	return nth(r.raw, r.sep.Component, n)
+}
 
 // Component gives the n-th component, counted from 1, joined over its
 // subcomponents, with escapes resolved and blanks trimmed. Null is empty.
@@ -165,6 +173,10 @@ func (r Repetition) Component(n int) string { return leaf(r.RawComponent(n), r.s
 // in one pass.
 func (r Repetition) Components(into []string) {
 	rest := r.raw
+	if rest == "" {
+		clear(into)
+		return
+	}
 	for i := range into {
 		end := strings.IndexByte(rest, r.sep.Component)
 		if end < 0 {
@@ -180,7 +192,11 @@ func (r Repetition) Components(into []string) {
 // Subcomponent gives the n-th subcomponent of the component c, both counted
 // from 1.
 func (r Repetition) Subcomponent(c, n int) string {
-	return leaf(nth(r.RawComponent(c), r.sep.Subcomponent, n), r.sep)
+	raw := r.RawComponent(c)
+	if raw == "" {
+		return ""
+	}
+	return leaf(nth(raw, r.sep.Subcomponent, n), r.sep)
 }
 
 func nth(text string, sep byte, n int) string {
@@ -197,7 +213,7 @@ func nth(text string, sep byte, n int) string {
 	return text
 }
 
-func leaf(raw string, sep Separators) string {
+func leaf(raw string, sep *Separators) string {
 	if raw == "" || raw == Null {
 		return ""
 	}
