@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -33,25 +34,7 @@ func TestEveryCodeHasASample(t *testing.T) {
 	if err := os.WriteFile(file, []byte(codeFeeds), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, err := loadConfig(file, nil, map[string]any{"data": dir, "mllp.listen": "127.0.0.1:0", "http.listen": "off", "kafka.listen": "127.0.0.1:0", "registry.listen": "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	sys, err := wire(ctx, config, (&shell{err: io.Discard}).logger(LogConfig{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan error)
-	go func() { stopped <- sys.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-stopped; err != nil {
-			t.Error(err)
-		}
-		_ = sys.Close()
-	}()
-	<-sys.intake.Receipts.Ready()
+	sys := runSystem(t, file, map[string]any{"data": dir, "mllp.listen": "127.0.0.1:0", "http.listen": "off", "kafka.listen": "127.0.0.1:0", "registry.listen": "127.0.0.1:0"})
 	for _, sample := range adt.CodeSamples() {
 		put(t, sys.doorAddr(), sample.Message)
 	}
@@ -69,9 +52,34 @@ func TestEveryCodeHasASample(t *testing.T) {
 		}
 	}
 	var out, complaint bytes.Buffer
-	if code := run(ctx, []string{"explain", "H104"}, nil, &out, &complaint, nil); code != exitFine || !strings.Contains(out.String(), "sample:CPIS-H104") {
+	if code := run(context.Background(), []string{"explain", "H104"}, nil, &out, &complaint, nil); code != exitFine || !strings.Contains(out.String(), "sample:CPIS-H104") {
 		t.Errorf("explain does not name the sample: %s", out.String())
 	}
+}
+
+// runSystem runs a whole system in this process until the test ends.
+func runSystem(t *testing.T, file string, flags map[string]any) *system {
+	t.Helper()
+	config, err := loadConfig(file, nil, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	sys, err := wire(ctx, config, (&shell{err: io.Discard}).logger(LogConfig{}))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	stopped := make(chan error)
+	go func() { stopped <- sys.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-stopped, sys.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-sys.intake.Receipts.Ready()
+	return sys
 }
 
 // unnamed are the codes of bytes in which no control id can be read, or is

@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/url"
@@ -84,25 +83,8 @@ feeds:
 		t.Fatal(err)
 	}
 	kafka, registry := ports[0], ports[1]
-	flags := map[string]any{"data": dir, "http.listen": "off", "kafka.listen": kafka, "registry.listen": registry}
-	config, err := loadConfig(file, nil, flags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	sys, err := wire(ctx, config, (&shell{err: io.Discard}).logger(LogConfig{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopped := make(chan error)
-	go func() { stopped <- sys.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-stopped; err != nil {
-			t.Error(err)
-		}
-		_ = sys.Close()
-	}()
+	sys := runSystem(t, file, map[string]any{"data": dir, "http.listen": "off", "kafka.listen": kafka, "registry.listen": registry})
+	ctx := context.Background()
 	message := func(id string) []byte {
 		return []byte("MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^A04|" + id + "|P|2.4\rPID|1||H1^^^RXX^MR\rPV1|1|E\r")
 	}

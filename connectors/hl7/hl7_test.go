@@ -3,6 +3,8 @@ package hl7
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -229,21 +231,17 @@ func FuzzEscape(f *testing.F) {
 }
 
 // kilobyte is an A04 as an emergency department sends it, one kilobyte long.
-func kilobyte() []byte {
-	text := "MSH|^~\\&|PAS|RXX01|CPIS|HUB|20261124101500+0000||ADT^A04^ADT_A01|Q100000001|P|2.4|||AL|NE|GBR|UNICODE UTF-8|EN\r" +
-		"EVN|A04|20261124101500|||U1^Clerk^Reception^^^^^^RXX|20261124101200\r" +
-		"PID|1|H1001|9990000018^^^NHS^NH~H1001^^^RXX^MR~77001^^^RXX01^PI||Example^Ada^Mary^^Miss^^L~Sample^Ada^^^^^A||20190807000000|F|||1 Invented Road^Madeup Lane^Nowhere^^ZZ99 9ZZ^GBR^H||" +
-		"^PRN^PH^^^^01632 960000~^PRN^CP^^^^07700 900000||EN|S|C22||||||A|||||||||NSTS01\r" +
-		"PD1|||Invented Surgery^^Y99999|G9999999^Example^Doctor^^^Dr\r" +
-		"NK1|1|Example^Beth^^^Mrs|MTH^Mother^0131|1 Invented Road^Madeup Lane^Nowhere^^ZZ99 9ZZ|01632 960001||NOK\r" +
-		"PV1|1|E|AE^WAITING^^RXX01|21|||C1234567^Example^Consultant^^^Dr|||180||||1|||||V2026112400001^^^VISITID|||||||||||||||||||||||||20261124101200\r" +
-		"PV2|||^Fell from a swing\rAL1|1|DA|NKDA^No known drug allergies\r"
-	text += "DG1|1||R10.4^Pain in the abdomen^I10|||A\rOBX|1|ST|ARRIVAL^Mode of arrival^LOCAL||Walked in with a parent||||||F\rZU1|||||1|N||||20261124101200\r"
-	return []byte(text + "ZU4|" + strings.Repeat("x", 1024-len(text)-5) + "\r")
+func kilobyte(b *testing.B) []byte {
+	b.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "kilobyte.hl7"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return bytes.ReplaceAll(text, []byte("\n"), []byte("\r"))
 }
 
 func BenchmarkParse(b *testing.B) {
-	text := kilobyte()
+	text := kilobyte(b)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
