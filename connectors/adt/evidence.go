@@ -23,8 +23,8 @@ func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registrat
 		}
 	}
 	p.mother(m, pid, &e)
-	if pid.Field(24).First().Component(1) == "Y" {
-		e.BirthOrder = pid.Field(25).First().Component(1)
+	if pid.Field(24).Text() == "Y" {
+		e.BirthOrder = pid.Field(25).Text()
 		if e.BirthOrder == "" {
 			e.BirthOrder = "Y"
 		}
@@ -98,7 +98,7 @@ func (p *Profile) pregnancy(m *hl7.Message) []string {
 					out = append(out, f.at)
 				}
 			}
-		case f.says(field.First().Component(1)):
+		case f.says(field.Text()):
 			out = append(out, f.at)
 		}
 	}
@@ -134,7 +134,7 @@ func newborn(m *hl7.Message, r *schemas.Registration, found number) []string {
 	if slices.Contains(found.stated, "08") {
 		out = append(out, "PID-32")
 	}
-	if m.Segment("PV1").Field(4).First().Component(1) == "N" { // table 0007
+	if m.Segment("PV1").Field(4).Text() == "N" { // table 0007
 		out = append(out, "PV1-4")
 	}
 	if born := r.Person.DateOfBirth; born != "" && !r.OccurredAt.IsZero() {

@@ -18,11 +18,11 @@ func (p *Profile) person(pid hl7.Segment) (schemas.Person, number, []identifier,
 		Number:     found.value,
 		FamilyName: current.family,
 		GivenNames: current.given,
-		Sex:        sex(pid.Field(8).First().Component(1)),
+		Sex:        sex(pid.Field(8).Text()),
 		Postcode:   postcode(pid.Field(11)),
 		LocalID:    p.localID(pid, list),
 	}
-	if d, ok := hl7.Date(pid.Field(7).First().Component(1)); ok {
+	if d, ok := hl7.Date(pid.Field(7).Text()); ok {
 		who.DateOfBirth = schemas.Date(d)
 	}
 	return who, found, list, names

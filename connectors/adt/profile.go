@@ -142,8 +142,8 @@ func (p *Profile) Validate() error {
 // Matches reports whether a message names this sender.
 func (p *Profile) Matches(m *hl7.Message) bool {
 	msh := m.Segment("MSH")
-	return (p.Application == "*" || p.Application == msh.Field(3).First().Component(1)) &&
-		(p.Facility == "*" || p.Facility == msh.Field(4).First().Component(1))
+	return (p.Application == "*" || p.Application == msh.Field(3).Text()) &&
+		(p.Facility == "*" || p.Facility == msh.Field(4).Text())
 }
 
 // Sender is what a connection proves about who sends.
@@ -168,7 +168,7 @@ func (p *Profile) Admits(s Sender) bool {
 // InEnvironment is nil where the message is of the feed's environment, else an
 // *hl7.Error.
 func (p *Profile) InEnvironment(m *hl7.Message) error {
-	if p.Environment == "" || m.Segment("MSH").Field(11).First().Component(1) == p.Environment {
+	if p.Environment == "" || m.Segment("MSH").Field(11).Text() == p.Environment {
 		return nil
 	}
 	return &hl7.Error{Code: "CPIS-H016", Location: "MSH-11", Reason: "the feed takes messages of environment " + p.Environment + " only"}

@@ -17,7 +17,7 @@ import (
 func Registrations(m *hl7.Message, p *Profile) ([]schemas.Registration, error) {
 	msh, evn := m.Segment("MSH"), m.Segment("EVN")
 	kind := msh.Field(9).First()
-	event, second := kind.Component(2), evn.Field(1).First().Component(1)
+	event, second := kind.Component(2), evn.Field(1).Text()
 	if event == "" { // versions 2.1 and 2.2 may say it only here
 		event = second
 	}
@@ -27,7 +27,7 @@ func Registrations(m *hl7.Message, p *Profile) ([]schemas.Registration, error) {
 	meaning := p.meaning(event)
 	records := make([]schemas.Registration, 1)
 	r := &records[0]
-	r.Feed, r.ODS, r.Setting, r.ControlID = p.Name, p.ODS, p.Setting, msh.Field(10).First().Component(1)
+	r.Feed, r.ODS, r.Setting, r.ControlID = p.Name, p.ODS, p.Setting, msh.Field(10).Text()
 	r.Sender = msh.Between(3, 4)
 	r.Event, r.Class, r.Link = event, meaning.Class, meaning.Link
 	r.Mark(schemas.Code(m.Charset.Doubt))
@@ -144,19 +144,19 @@ func (p *Profile) retired(mrg hl7.Segment) schemas.Person {
 // visit reads which visit a message is about.
 func (p *Profile) visit(m *hl7.Message, place *time.Location, meaning Meaning, r *schemas.Registration) {
 	pv1, pid, mrg := m.Segment("PV1"), m.Segment("PID"), m.Segment("MRG")
-	r.VisitNumber = pv1.Field(19).First().Component(1)
-	if account := pid.Field(18).First().Component(1); r.VisitNumber == "" && account != "" {
+	r.VisitNumber = pv1.Field(19).Text()
+	if account := pid.Field(18).Text(); r.VisitNumber == "" && account != "" {
 		r.VisitNumber = "account " + account
 	}
-	if r.PriorVisitNumber = mrg.Field(5).First().Component(1); r.PriorVisitNumber == "" {
-		if account := mrg.Field(3).First().Component(1); account != "" {
+	if r.PriorVisitNumber = mrg.Field(5).Text(); r.PriorVisitNumber == "" {
+		if account := mrg.Field(3).Text(); account != "" {
 			r.PriorVisitNumber = "account " + account
 		}
 	}
 	if s, ok := pv1.Field(44).First().Stamp(place); ok {
 		r.VisitBegan = s.Time
 	}
-	r.Promotable = meaning.Visit && r.Class == schemas.ClassIdentity && r.VisitNumber != "" && p.promotes(!r.VisitBegan.IsZero(), pv1.Field(2).First().Component(1))
+	r.Promotable = meaning.Visit && r.Class == schemas.ClassIdentity && r.VisitNumber != "" && p.promotes(!r.VisitBegan.IsZero(), pv1.Field(2).Text())
 }
 
 // promotes says whether an update about a visit may stand in for a registration

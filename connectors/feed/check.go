@@ -174,7 +174,7 @@ func (r *Report) record(m *hl7.Message, reg *schemas.Registration) {
 		r.Statuses[rep.Component(1)]++
 	}
 	if pv1 := m.Segment("PV1"); pv1.Present() {
-		r.Classes[pv1.Field(2).First().Component(1)]++
+		r.Classes[pv1.Field(2).Text()]++
 	}
 	for what, has := range map[string]bool{
 		"NHS number": !reg.Person.Number.IsZero(), "date of birth": reg.Person.DateOfBirth != "", "family name": reg.Person.FamilyName != "",

@@ -145,6 +145,19 @@ func (f Field) First() Repetition {
 	return Repetition(f)
 }
 
+// Text is the first component of the first repetition, with escapes resolved
+// and blanks trimmed: the whole of a simple field.
+func (f Field) Text() string {
+	raw := f.raw
+	for i := range len(raw) {
+		if c := raw[i]; c == f.sep.Component || c == f.sep.Repetition {
+			raw = raw[:i]
+			break
+		}
+	}
+	return leaf(raw, f.sep)
+}
+
 // Repetition is one repetition of a field.
 type Repetition struct {
 	raw string

@@ -206,7 +206,7 @@ func (r Repetition) Stamp(place *time.Location) (Stamp, bool) {
 // that the sender's place had at that moment, the place itself knows more,
 // for it knows the other half of the year too.
 func (m *Message) Zone(place *time.Location) *time.Location {
-	text := m.Segment("MSH").Field(7).First().Component(1)
+	text := m.Segment("MSH").Field(7).Text()
 	if !strings.ContainsAny(text, "+-") {
 		return place
 	}
