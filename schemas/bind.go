@@ -54,6 +54,67 @@ func (n *node) bind(t reflect.Type) (*binding, error) {
 	return b, nil
 }
 
+// sheet is the map goavro writes one record from, used again and again: most
+// of the cost of a record is making such maps. It is wiped after use, for it
+// holds what the record says.
+type sheet struct {
+	values map[string]any   // by field
+	unions []map[string]any // by index of the field: the one-entry map of a union that has a value
+}
+
+func newSheet(n *node) *sheet {
+	return &sheet{make(map[string]any, len(n.fields)), make([]map[string]any, len(n.fields))}
+}
+
+// fill writes a record of the schema into the sheet.
+func (s *sheet) fill(v reflect.Value, n *node) error {
+	b, err := n.bind(v.Type())
+	if err != nil {
+		return err
+	}
+	for i, f := range n.fields {
+		field := v.Field(b.indexes[i])
+		value, err := any(nil), error(nil)
+		if f.node.kind == "union" {
+			value, err = s.union(i, field, f.node)
+		} else {
+			value, err = toNative(field, f.node)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		s.values[f.name] = value
+	}
+	return nil
+}
+
+func (s *sheet) union(i int, v reflect.Value, n *node) (any, error) {
+	if absent(v) {
+		return nil, nil
+	}
+	inner, err := toNative(v, n.options[1])
+	if err != nil {
+		return nil, err
+	}
+	if s.unions[i] == nil {
+		s.unions[i] = make(map[string]any, 1)
+	}
+	s.unions[i][n.options[1].unionName()] = inner
+	return s.unions[i], nil
+}
+
+func (s *sheet) wipe() {
+	clear(s.values)
+	for _, u := range s.unions {
+		clear(u)
+	}
+}
+
+// absent reports a Go value that a union writes as null.
+func absent(v reflect.Value) bool {
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+}
+
 // toNative turns a Go value into what goavro writes.
 func toNative(v reflect.Value, n *node) (any, error) {
 	switch n.kind {
@@ -70,7 +131,7 @@ func toNative(v reflect.Value, n *node) (any, error) {
 		}
 		return out, nil
 	case "union":
-		if v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 {
+		if absent(v) {
 			return nil, nil
 		}
 		inner, err := toNative(v, n.options[1])

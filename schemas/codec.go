@@ -33,8 +33,9 @@ var ErrUnknownSchema = fmt.Errorf("unknown schema id: %w", ErrInvalid)
 
 // compiled is a schema ready to read and write.
 type compiled struct {
-	node *node
-	avro *goavro.Codec
+	node   *node
+	avro   *goavro.Codec
+	sheets sync.Pool // of *sheet
 }
 
 func compile(text string) (*compiled, error) {
@@ -47,7 +48,7 @@ func compile(text string) (*compiled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile schema: %w", err)
 	}
-	return &compiled{n, c}, nil
+	return &compiled{node: n, avro: c}, nil
 }
 
 // Topics lists the topics that have a schema, in name order.
@@ -172,11 +173,18 @@ func (c *Codec) schema(ctx context.Context, id int) (*compiled, error) {
 }
 
 func (s *compiled) append(buf []byte, record any) ([]byte, error) {
-	native, err := toNative(reflect.Indirect(reflect.ValueOf(record)), s.node)
-	if err != nil {
+	sheet, ok := s.sheets.Get().(*sheet)
+	if !ok {
+		sheet = newSheet(s.node)
+	}
+	defer func() {
+		sheet.wipe()
+		s.sheets.Put(sheet)
+	}()
+	if err := sheet.fill(reflect.Indirect(reflect.ValueOf(record)), s.node); err != nil {
 		return nil, err
 	}
-	out, err := s.avro.BinaryFromNative(buf, native)
+	out, err := s.avro.BinaryFromNative(buf, sheet.values)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
