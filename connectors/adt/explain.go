@@ -114,7 +114,7 @@ func markPlace(code schemas.Code, r *schemas.Registration) string {
 // mask shows a field as its shape: the separators, and what kind of thing it
 // is, but nothing of who the person is.
 func mask(m *hl7.Message, segment string, n int, f hl7.Field) string {
-	if clear(segment, n) || f.Null() {
+	if inClear(segment, n) || f.Null() {
 		return f.Raw()
 	}
 	at := segment + "-" + strconv.Itoa(n)

@@ -52,9 +52,9 @@ func use(at string) string {
 	}[at]
 }
 
-// clear reports fields that say nothing about who a person is, so that they
+// inClear reports fields that say nothing about who a person is, so that they
 // are shown as sent.
-func clear(segment string, n int) bool {
+func inClear(segment string, n int) bool {
 	switch segment {
 	case "MSH", "FHS", "BHS", "BTS", "FTS":
 		return true
