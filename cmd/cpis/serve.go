@@ -37,7 +37,7 @@ instead; start several processes with the same roles and they share the work.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, sys.Close()) }()
-			log.Info("ready to serve", "roles", strings.Join(config.Roles, ","), "mllp", sys.doorAddr(), "http", sys.webAddr, "kafka", strings.Join(config.Kafka.Brokers, ","))
+			log.Info("ready to serve", "roles", strings.Join(config.Roles, ","), "mllp", sys.doorAddrs(), "http", sys.webAddr, "kafka", strings.Join(config.Kafka.Brokers, ","))
 			return sys.Run(cmd.Context())
 		},
 	}
@@ -54,6 +54,15 @@ func (s *system) doorAddr() string {
 		return ""
 	}
 	return s.doors[0].Addr().String()
+}
+
+// doorAddrs are the addresses of all listeners, by name.
+func (s *system) doorAddrs() string {
+	var out []string
+	for _, d := range s.doors {
+		out = append(out, d.Name()+" "+d.Addr().String())
+	}
+	return strings.Join(out, ", ")
 }
 
 // version is what a build says of itself.
