@@ -212,7 +212,13 @@ func newWorld(t *testing.T) *world {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { _ = writer.Follow(ctx, w); _ = writer.Close(); close(done) }()
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil { // it ends when Redis is away, and is begun anew
+			_ = writer.Follow(ctx, w)
+		}
+		_ = writer.Close()
+	}()
 	t.Cleanup(func() { cancel(); <-done })
 	contacts := NewDirectory(36 * time.Hour)
 	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
