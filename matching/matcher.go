@@ -7,7 +7,6 @@ package matching
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"cpis/matching/index"
@@ -174,6 +173,7 @@ func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) s
 		return schemas.Decision{State: schemas.StateCheckFailed, Reason: reasonOf(err)}
 	}
 	today := schemas.DateOf(now, m.place)
+	named := renderings(r)
 	var plans []schemas.Plan
 	current := false
 	for _, e := range entries {
@@ -189,7 +189,7 @@ func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) s
 		if !visible {
 			continue
 		}
-		if conflict(i.Person, r.Person) {
+		if disagrees(i.Person, named) {
 			return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonIdentityConflict}
 		}
 		current = current || !ended
@@ -211,18 +211,6 @@ func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) s
 		return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonNumberInvalid}
 	}
 	return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonOtherCountry}
-}
-
-// conflict reports that a verified number does not seem to be this person's:
-// both dates of birth are known and disagree, and not only by day and month
-// being swapped for someone of the same family name. It may be a twin's, a
-// sibling's or a mistyped number, so nothing certain may be said.
-func conflict(held, sent schemas.Person) bool {
-	if held.DateOfBirth == "" || sent.DateOfBirth == "" || held.DateOfBirth == sent.DateOfBirth {
-		return false
-	}
-	swapped := len(sent.DateOfBirth) == 10 && string(held.DateOfBirth) == string(sent.DateOfBirth[:5]+sent.DateOfBirth[8:]+"-"+sent.DateOfBirth[5:7])
-	return !swapped || !strings.EqualFold(held.FamilyName, sent.FamilyName)
 }
 
 func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) schemas.Plan {

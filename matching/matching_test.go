@@ -291,7 +291,7 @@ func TestTheSixAnswers(t *testing.T) {
 	swapped := ada
 	swapped.DateOfBirth = "2019-07-08"
 	twin := ada
-	twin.DateOfBirth = "2019-08-08"
+	twin.GivenNames = "Eve"
 	stranger := swapped
 	stranger.FamilyName = "Other"
 	for name, c := range map[string]struct {

@@ -108,7 +108,12 @@ func (l *decideLane) read(ctx context.Context, t Task) (*answer, error) {
 		return nil, err
 	}
 	var err error
-	a.reg.Person, err = l.d.Keys.OpenPerson(schemas.TopicRegistration, a.reg.EventID, a.reg.SealedPerson)
+	if a.reg.Person, err = l.d.Keys.OpenPerson(schemas.TopicRegistration, a.reg.EventID, a.reg.SealedPerson); err != nil {
+		return a, err
+	}
+	if len(a.reg.SealedEvidence) > 0 {
+		a.reg.Evidence, err = l.d.Keys.OpenEvidence(a.reg.EventID, a.reg.SealedEvidence)
+	}
 	return a, err
 }
 

@@ -35,7 +35,7 @@ func matchingCodes() []Entry {
 			"Trace the NHS number and register again. If the sender traces every number, say so in its profile (unstated_status).", answered},
 		{"CPIS-M004", "Tracing found no person, or several", "The sender's own trace did not settle whose number this is.",
 			"Resolve the trace and register again.", answered},
-		{"CPIS-M005", "The number and the person do not agree", "The date of birth is not that of the person the number belongs to; it may be a twin's, a sibling's or a mistyped number.",
+		{"CPIS-M005", "The number and the person do not agree", "Name or date of birth are not those of the person the number belongs to; it may be a twin's, a sibling's or a mistyped number.",
 			"Check name and date of birth with the family, trace the number and register again.", answered},
 		{"CPIS-M006", "The number is of another country", "English authorities share plans under English NHS numbers.",
 			"Use the child protection contacts of the country named on the record.", answered},

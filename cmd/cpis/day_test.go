@@ -76,7 +76,7 @@ func recordedDay(t *testing.T) (day, bool) {
 		n, born := r.Person.Number.Reveal(), r.Person.DateOfBirth
 		if len(seen) < 50 && n != "" && !seen[n] && born > "2009-01-01" {
 			seen[n] = true
-			d.plans = append(d.plans, fmt.Sprintf("R%d,%s,%s,X,%s,U,LAC,2026-01-02,,,1", len(seen), n, strings.ReplaceAll(r.Person.FamilyName, ",", ""), born))
+			d.plans = append(d.plans, fmt.Sprintf("R%d,%s,%s,%s,%s,U,LAC,2026-01-02,,,1", len(seen), n, strings.ReplaceAll(r.Person.FamilyName, ",", ""), strings.ReplaceAll(r.Person.GivenNames, ",", ""), born))
 		}
 	}
 	return d, true

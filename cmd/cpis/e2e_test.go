@@ -159,6 +159,8 @@ func TestReadmeCommands(t *testing.T) {
 			s.ready()
 		case "ledger":
 			s.balanced(30 * time.Second)
+		case "tail": // the answer follows the acknowledgement
+			eventually(t, 10*time.Second, "an answer to show", func() bool { code, out := s.cpis(args...); return code == exitFine && out != "" })
 		default:
 			if code, out := s.cpis(args...); code != exitFine || out == "" {
 				t.Errorf("cpis %s: exit %d\n%s", command, code, out)
