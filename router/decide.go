@@ -48,13 +48,16 @@ type Decide struct {
 }
 
 // Open reads back what was decided for a partition.
-func (d *Decide) Open(ctx context.Context, a *topics.Assignment) (Handler, error) {
+func (d *Decide) Open(ctx context.Context, a *topics.Assignment) (Work, error) {
 	told, err := d.readBack(ctx, a)
 	if err != nil {
-		return nil, err
+		return Work{}, err
 	}
-	l := &decideLane{d: d, partition: a.Partition, told: told}
-	return l.handle, nil
+	l := &decideLane{d: d, partition: a.Partition, told: told, episodes: newEpisodes()}
+	if err := l.recall(ctx, a); err != nil {
+		return Work{}, err
+	}
+	return Work{Handle: l.handle, Follow: l.follow}, nil
 }
 
 // decideLane decides one partition. A Stage calls it from one goroutine at a
@@ -63,6 +66,7 @@ type decideLane struct {
 	d         *Decide
 	partition int
 	told      *told
+	episodes  *episodes
 }
 
 // answer is one registration on its way through a batch.
@@ -71,7 +75,8 @@ type answer struct {
 	reg     schemas.Registration
 	origin  schemas.InputPosition
 	outcome schemas.Outcome
-	stored  bool // its audit record is committed
+	stored  bool       // its audit record is committed
+	before  lastAnswer // what was told, where it is answered again; empty the first time
 }
 
 func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
@@ -83,12 +88,18 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 			errs[i] = err
 			continue
 		}
-		if !a.reg.Class.Checked() || l.told.answered.has(a.reg.EventID) {
+		before, told := l.episodes.last(string(a.reg.SubjectRef), t.Offset)
+		switch {
+		case !a.reg.Class.Checked(), !t.Again && l.told.answered.has(a.reg.EventID):
 			continue
+		case t.Again && !told: // its first answer is still to come, and will know
+			continue
+		case t.Again:
+			a.before = before
 		}
 		a.at = i
 		switch decided := l.told.unpublished[a.reg.EventID]; {
-		case decided != nil:
+		case decided != nil && decided.OutcomeID != a.before.outcome:
 			a.outcome, a.stored = *decided, true
 		case t.Behind:
 			l.compose(a, schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonEarlierUnanswered})
@@ -98,7 +109,7 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 		open = append(open, a)
 	}
 	l.decide(ctx, fresh)
-	l.publish(ctx, open, errs)
+	l.publish(ctx, slices.DeleteFunc(open, l.unchanged), errs)
 	return errs
 }
 
@@ -137,16 +148,32 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 	a.outcome = schemas.Outcome{EventID: r.EventID, Feed: r.Feed, ODS: r.ODS, Setting: r.Setting, ControlID: r.ControlID, Event: r.Event,
 		State: d.State, Reason: d.Reason, Silent: r.Class == schemas.ClassScheduled || !r.Setting.Unscheduled(),
 		Repeat: r.Repeat, AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
-	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
-	if d.State == schemas.StateCheckFailed {
-		a.outcome.OutcomeID = l.d.provisionalID(r.EventID)
-	} else if l.told.failed.has(r.EventID) {
-		a.outcome.Corrects = l.d.provisionalID(r.EventID)
-	}
 	if d.State.Matched() {
 		a.outcome.SubjectRef = r.SubjectRef
 		a.outcome.Details = schemas.Details{Person: r.Person, Plans: d.Plans}
 	}
+	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
+	switch {
+	case d.State == schemas.StateCheckFailed:
+		a.outcome.OutcomeID = l.d.provisionalID(r.EventID)
+	case a.before.outcome != "": // the same change after a crash makes the same id
+		a.outcome.Corrects = a.before.outcome
+		a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID, a.before.outcome, answerHash(&a.outcome))
+	case l.told.failed.has(r.EventID):
+		a.outcome.Corrects = l.d.provisionalID(r.EventID)
+	}
+}
+
+// unchanged reports that an answer given again says what was told already, so
+// that nothing has to be told.
+func (l *decideLane) unchanged(a *answer) bool {
+	last := lastAnswerOf(&a.outcome)
+	if a.before.outcome == "" || a.stored || a.outcome.State == schemas.StateCheckFailed || last.hash != a.before.hash {
+		return false
+	}
+	last.outcome = a.before.outcome
+	l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, last)
+	return true
 }
 
 func (d *Decide) provisionalID(event string) string {
@@ -161,8 +188,8 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 	for _, a := range open {
 		if a.outcome.State == schemas.StateCheckFailed {
 			errs[a.at] = errUndecided
-			if l.told.failed.has(a.reg.EventID) {
-				continue // told already
+			if l.told.failed.has(a.reg.EventID) || a.before.outcome != "" {
+				continue // told already, or an answer stands until there is another
 			}
 		}
 		audit, told, outcome, err := l.records(a)
@@ -190,6 +217,9 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 	}
 	for _, a := range telling {
 		l.told.published(&a.outcome)
+		if a.outcome.State != schemas.StateCheckFailed {
+			l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, lastAnswerOf(&a.outcome))
+		}
 	}
 	for _, n := range notices {
 		l.told.notices.add(headersOf(n)["ce_id"])
@@ -247,6 +277,9 @@ func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.R
 		notices = append(notices, r)
 	}
 	outcome, err = l.d.record(schemas.TopicOutcome, settingKey(o.ODS, o.Setting), o.OutcomeID, o.EventID, *o)
+	if o.State != schemas.StateCheckFailed {
+		outcome.Headers = append(outcome.Headers, answerHeaders(o)...)
+	}
 	return audit, notices, outcome, err
 }
 

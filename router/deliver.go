@@ -18,14 +18,14 @@ type Deliver struct {
 }
 
 // Open implements Stage.Open: every partition is handled alike.
-func (d *Deliver) Open(context.Context, *topics.Assignment) (Handler, error) {
-	return func(ctx context.Context, tasks []Task) []error {
+func (d *Deliver) Open(context.Context, *topics.Assignment) (Work, error) {
+	return Work{Handle: func(ctx context.Context, tasks []Task) []error {
 		errs := make([]error, len(tasks))
 		for i, t := range tasks {
 			errs[i] = d.deliver(ctx, t)
 		}
 		return errs
-	}, nil
+	}}, nil
 }
 
 func (d *Deliver) deliver(ctx context.Context, t Task) error {

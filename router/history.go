@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type told struct {
 	failed      *recent                     // events told CHECK_FAILED
 	notices     *recent                     // notices on the topic
 	unaudited   []*schemas.Outcome          // outcomes on the topic whose audit record did not get there
+	last        map[string]lastAnswer       // by event id: the newest answers of the last day, of all lanes, until recalled
 }
 
 func newTold() *told {
@@ -88,6 +90,7 @@ type history struct {
 	since      time.Time
 	told       map[int]*told // by partition of the question; a lane takes its own out
 	notices    []string
+	last       map[string]lastAnswer // by event id
 }
 
 func (d *Decide) readBack(ctx context.Context, a *topics.Assignment) (*told, error) {
@@ -112,7 +115,35 @@ func (d *Decide) readBack(ctx context.Context, a *topics.Assignment) (*told, err
 	for _, id := range h.notices {
 		t.notices.add(id)
 	}
+	t.last = h.last
 	return t, d.auditLate(ctx, a, t)
+}
+
+// recall finds the registrations of the last day that were answered from the
+// index, so that changes reach them.
+func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
+	from, err := l.d.Client.OffsetsAt(ctx, a.Topic, l.d.Now().Add(-openFor))
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	ends, err := l.d.Client.Ends(ctx, a.Topic)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	err = l.d.Client.ReadFrom(ctx, a.Topic, a.Partition, from[a.Partition], ends[a.Partition], func(batch []topics.Record) error {
+		for _, r := range batch {
+			if last, ok := l.told.last[headersOf(r)["ce_id"]]; ok {
+				l.episodes.answered(string(r.Key), r.Offset, r.Time, last)
+			}
+		}
+		return nil
+	})
+	var gap *topics.GapError
+	if err != nil && !errors.As(err, &gap) {
+		return fmt.Errorf("read back: %w", err)
+	}
+	l.told.last = nil
+	return nil
 }
 
 // auditLate writes the audit records of outcomes that were committed alone. Of
@@ -156,10 +187,20 @@ func (d *Decide) oldestOpen(ctx context.Context, a *topics.Assignment) (time.Tim
 // load reads the topics back, in the order opposite to the one they are written
 // in, so that what is written meanwhile is not taken for missing.
 func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
-	h.told, h.notices = map[int]*told{}, nil
+	h.told, h.notices, h.last = map[int]*told{}, nil, map[string]lastAnswer{}
 	outcomes := map[string]bool{} // by id: no audit record seen
-	err := ReadSince(ctx, d.Client, schemas.TopicOutcome, since, func(r topics.Record) error {
-		outcomes[headersOf(r)["ce_id"]] = true
+	day := d.Now().Add(-openFor)
+	if since.Before(day) {
+		day = since
+	}
+	err := ReadSince(ctx, d.Client, schemas.TopicOutcome, day, func(r topics.Record) error {
+		head := headersOf(r)
+		if !r.Time.Before(since) {
+			outcomes[head["ce_id"]] = true
+		}
+		if event := head[headerEvent]; event != "" {
+			h.last[event] = lastAnswer{head["ce_id"], head[headerAnswer], head.int(headerPosition)}
+		}
 		return nil
 	})
 	if err != nil {

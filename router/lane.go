@@ -17,6 +17,7 @@ import (
 type entry struct {
 	record  topics.Record
 	attempt int
+	again   bool // finished before, so that no offset waits for it
 }
 
 // queue holds the unfinished records of one key, oldest first. Only the first
@@ -40,9 +41,9 @@ type result struct {
 // the goroutine in run; calls of the handler and fetches run beside it and
 // report over channels.
 type lane struct {
-	stage  *Stage
-	a      *topics.Assignment
-	handle Handler
+	stage *Stage
+	a     *topics.Assignment
+	work  Work
 
 	next      int64             // offset to fetch next
 	base      int64             // everything below is finished
@@ -59,7 +60,9 @@ type lane struct {
 	calls    int
 	fetched  chan fetchResult
 	results  chan result
-	wait     sync.WaitGroup // handler calls and fetches under way
+	again    chan topics.Record // from Work.Follow
+	followed chan error         // its end
+	wait     sync.WaitGroup     // handler calls, fetches and Follow under way
 }
 
 type behindEntry struct {
@@ -72,9 +75,10 @@ type fetchResult struct {
 	err   error
 }
 
-func newLane(s *Stage, a *topics.Assignment, handle Handler) *lane {
-	return &lane{stage: s, a: a, handle: handle, next: a.Offset, base: a.Offset, committed: a.Offset,
-		queues: map[string]*queue{}, running: map[int]time.Time{}, fetched: make(chan fetchResult, 1), results: make(chan result, s.workers())}
+func newLane(s *Stage, a *topics.Assignment, work Work) *lane {
+	return &lane{stage: s, a: a, work: work, next: a.Offset, base: a.Offset, committed: a.Offset,
+		queues: map[string]*queue{}, running: map[int]time.Time{}, fetched: make(chan fetchResult, 1), results: make(chan result, s.workers()),
+		again: make(chan topics.Record), followed: make(chan error, 1)}
 }
 
 func (s *Stage) workers() int { return max(s.Workers, 1) }
@@ -104,6 +108,7 @@ func (l *lane) run(ctx context.Context) error {
 	defer commit.Stop()
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
+	l.startFollow(work)
 	for {
 		l.startFetch(work)
 		l.unpark()
@@ -121,6 +126,14 @@ func (l *lane) run(ctx context.Context) error {
 		case r := <-l.results:
 			l.finish(r)
 			if err := openAnew(r.errs); err != nil {
+				return err
+			}
+		case r := <-l.news():
+			l.enqueue(&entry{record: r, again: true})
+			l.pending++
+			l.stage.stats.pending.Add(1)
+		case err := <-l.followed:
+			if ctx.Err() == nil {
 				return err
 			}
 		case <-retry.C:
@@ -166,6 +179,30 @@ func (l *lane) startFetch(ctx context.Context) {
 	})
 }
 
+func (l *lane) startFollow(ctx context.Context) {
+	if l.work.Follow == nil {
+		return
+	}
+	l.wait.Go(func() {
+		l.followed <- l.work.Follow(ctx, func(r topics.Record) error {
+			select {
+			case l.again <- r:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+}
+
+// news is where records to be handled again come from, while there is room.
+func (l *lane) news() <-chan topics.Record {
+	if l.pending >= l.stage.maxPending() {
+		return nil
+	}
+	return l.again
+}
+
 func (l *lane) add(b topics.Batch) {
 	if len(b.Records) == 0 && l.pending == 0 {
 		l.base, l.finished = max(l.base, b.Next), nil
@@ -199,7 +236,7 @@ func (l *lane) enqueue(e *entry) {
 
 // tell notes a record that has to wait for an earlier one of its key.
 func (l *lane) tell(q *queue, e *entry) {
-	if l.stage.AnswerBehind {
+	if l.stage.AnswerBehind && !e.again {
 		l.behind = append(l.behind, behindEntry{q, e})
 	}
 }
@@ -239,7 +276,7 @@ func (l *lane) take() ([]Task, []*queue) {
 	for len(l.ready) > 0 && len(tasks) < limit {
 		q := l.ready[0]
 		l.ready = l.ready[1:]
-		tasks = append(tasks, Task{Record: q.entries[0].record, Attempt: q.entries[0].attempt})
+		tasks = append(tasks, Task{Record: q.entries[0].record, Attempt: q.entries[0].attempt, Again: q.entries[0].again})
 		queues = append(queues, q)
 	}
 	for len(l.behind) > 0 && len(tasks) < limit {
@@ -256,7 +293,7 @@ func (l *lane) take() ([]Task, []*queue) {
 // call runs the handler and puts what can never be finished into the dead
 // letters; if even that fails, it is tried again.
 func (l *lane) call(ctx context.Context, tasks []Task) []error {
-	errs := l.handle(ctx, tasks)
+	errs := l.work.Handle(ctx, tasks)
 	if len(errs) != len(tasks) {
 		panic(fmt.Sprintf("handler of %s returned %d errors for %d tasks", l.a.Topic, len(errs), len(tasks)))
 	}
@@ -287,7 +324,9 @@ func (l *lane) finish(r result) {
 			l.park(q)
 			continue
 		}
-		l.finished[e.record.Offset-l.base] = true
+		if !e.again {
+			l.finished[e.record.Offset-l.base] = true
+		}
 		l.pending--
 		l.stage.stats.pending.Add(-1)
 		l.stage.stats.finished.Add(1)

@@ -19,8 +19,8 @@ func TestK20OffsetsAreCommittedInOrder(t *testing.T) {
 	b := newBench(t, 1)
 	b.accept(registration(1), registration(2), registration(3))
 	s := &Stage{Topic: schemas.TopicRegistration, Group: "g", Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Open: func(context.Context, *topics.Assignment) (Handler, error) {
-			return func(_ context.Context, tasks []Task) []error {
+		Open: func(context.Context, *topics.Assignment) (Work, error) {
+			return Work{Handle: func(_ context.Context, tasks []Task) []error {
 				errs := make([]error, len(tasks))
 				for i, t := range tasks {
 					if t.Offset == 1 {
@@ -28,7 +28,7 @@ func TestK20OffsetsAreCommittedInOrder(t *testing.T) {
 					}
 				}
 				return errs
-			}, nil
+			}}, nil
 		}}
 	b.run(s, func() bool { return s.Stats().Finished == 2 && s.Stats().Retried > 3 })
 	offsets, err := b.client.GroupOffsets(context.Background(), "g", schemas.TopicRegistration)
@@ -43,12 +43,12 @@ func TestK22AHandlerThatHangsLosesItsPartition(t *testing.T) {
 	b.accept(registration(1))
 	opened := make(chan struct{}, 10)
 	s := &Stage{Topic: schemas.TopicRegistration, Group: "g", Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now, StallAfter: 200 * time.Millisecond,
-		Open: func(context.Context, *topics.Assignment) (Handler, error) {
+		Open: func(context.Context, *topics.Assignment) (Work, error) {
 			opened <- struct{}{}
-			return func(ctx context.Context, tasks []Task) []error {
+			return Work{Handle: func(ctx context.Context, tasks []Task) []error {
 				<-ctx.Done()
 				return []error{ctx.Err()}
-			}, nil
+			}}, nil
 		}}
 	b.run(s, func() bool { return len(opened) >= 2 })
 }

@@ -20,6 +20,9 @@ type Task struct {
 	// The handler may say so to whoever waits; the record comes again, in its
 	// turn, whatever the handler returns now.
 	Behind bool
+	// Again is true for a record that was finished before and that Work.Follow
+	// hands on once more.
+	Again bool
 }
 
 // Handler works on tasks of distinct keys and returns one error for each, nil
@@ -27,13 +30,23 @@ type Task struct {
 // is worth another try, after a pause and in the order of their key.
 type Handler func(ctx context.Context, tasks []Task) []error
 
+// Work is what is done with the records of one partition.
+type Work struct {
+	Handle Handler
+	// Follow, where there is one, watches what the handler's results rest on,
+	// and hands records of the partition to again, to be handled once more in
+	// the order of their key. It returns when ctx ends; an error opens the
+	// partition anew.
+	Follow func(ctx context.Context, again func(topics.Record) error) error
+}
+
 // Stage reads a topic as a member of a group and puts every record through a
 // handler. Several processes with the same group share the partitions.
 type Stage struct {
 	Topic schemas.Topic
 	Group string
-	// Open makes the handler of one partition for one generation of the group.
-	Open func(ctx context.Context, a *topics.Assignment) (Handler, error)
+	// Open prepares the work on one partition for one generation of the group.
+	Open func(ctx context.Context, a *topics.Assignment) (Work, error)
 	// Workers is how many calls of the handler may run at once in a partition.
 	// With 1 a call takes a whole batch; with more, each takes the next record
 	// of one key, so that a slow receiver holds up nobody else. Default 1.
@@ -89,11 +102,11 @@ func (s *Stage) Run(ctx context.Context) error {
 }
 
 func (s *Stage) work(ctx context.Context, a *topics.Assignment) error {
-	handle, err := s.Open(ctx, a)
+	work, err := s.Open(ctx, a)
 	if err != nil {
 		return fmt.Errorf("open %s partition %d: %w", a.Topic, a.Partition, err)
 	}
-	l := newLane(s, a, handle)
+	l := newLane(s, a, work)
 	err = l.run(ctx)
 	s.stats.pending.Add(-int64(l.pending))
 	if err != nil && ctx.Err() == nil {

@@ -227,6 +227,9 @@ func (s *Server) serve(raw net.Conn, c *connection) {
 		if err != nil {
 			slot.free()
 			s.ended(from, d, err)
+			if errors.Is(err, errNoSender) {
+				linger(conn)
+			}
 			return
 		}
 		s.junk.Add(int64(f.Junk))
@@ -289,6 +292,21 @@ func (s *Server) ended(from Peer, d *decoder, err error) {
 	default:
 		s.log.Debug("connection ended", "from", from.Remote, "error", err)
 	}
+}
+
+const (
+	lingerTime  = time.Second // how long a peer that is not listened to any more
+	lingerBytes = 16 << 20    // may go on, and how much
+)
+
+// linger lets a peer read its last answer: to close while it still sends would
+// destroy the answer on its way.
+func linger(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, conn, lingerBytes)
 }
 
 // begin marks a message as in hand; false when the server is stopping.

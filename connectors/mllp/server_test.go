@@ -327,3 +327,14 @@ func BenchmarkFrames(b *testing.B) {
 		}
 	}
 }
+
+// TestTheLastAnswerIsNotDestroyed: a sender that writes all of a frame before
+// it reads still finds the answer to one that was far too large.
+func TestTheLastAnswerIsNotDestroyed(t *testing.T) {
+	s, _ := serve(t, &hospital{}, Config{MaxFrame: 10 << 10})
+	conn := dial(t, s)
+	_, _ = conn.Write([]byte("\x0b" + strings.Replace(message("1"), "PID|1", "PID|"+strings.Repeat("x", 4<<20), 1) + "\x1c\r"))
+	if got := answers(t, conn, 1); len(got) != 1 || got[0] != "AR:1" {
+		t.Errorf("answered %q", got)
+	}
+}

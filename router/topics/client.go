@@ -23,8 +23,8 @@ type Config struct {
 	// MinInsync is min.insync.replicas of created topics. Default: 2 where
 	// Replication is 3 or more, else 1.
 	MinInsync int
-	// EventPartitions replaces the table's partition counts. Default 0: the
-	// table's. The embedded Kafka uses 1, since there every partition of a
+	// EventPartitions replaces the table's partition counts, of topics that
+	// have more than one. Default 0: the table's. The embedded Kafka uses 1, since there every partition of a
 	// request costs a disk sync of its own.
 	EventPartitions int
 	// RequestTimeout bounds one request. Default 10 s.
@@ -65,7 +65,7 @@ func Open(_ context.Context, c Config) (*Client, error) {
 	}
 	cl := &Client{config: c, specs: map[schemas.Topic]Spec{}, partitions: map[schemas.Topic]int{}}
 	for _, s := range Table() {
-		if c.EventPartitions > 0 {
+		if c.EventPartitions > 0 && s.Partitions > 1 { // a topic with one partition relies on that
 			s.Partitions = c.EventPartitions
 		}
 		cl.specs[s.Topic] = s
