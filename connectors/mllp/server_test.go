@@ -328,13 +328,16 @@ func BenchmarkFrames(b *testing.B) {
 	}
 }
 
-// TestTheLastAnswerIsNotDestroyed: a sender that writes all of a frame before
-// it reads still finds the answer to one that was far too large.
+// TestTheLastAnswerIsNotDestroyed: a sender of a frame that is far too large is
+// answered, and then sees an orderly end. A reset in its place would take the
+// answer with it on some systems.
 func TestTheLastAnswerIsNotDestroyed(t *testing.T) {
 	s, _ := serve(t, &hospital{}, Config{MaxFrame: 10 << 10})
 	conn := dial(t, s)
 	_, _ = conn.Write([]byte("\x0b" + strings.Replace(message("1"), "PID|1", "PID|"+strings.Repeat("x", 4<<20), 1) + "\x1c\r"))
-	if got := answers(t, conn, 1); len(got) != 1 || got[0] != "AR:1" {
-		t.Errorf("answered %q", got)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	got, err := io.ReadAll(conn)
+	if err != nil || !bytes.Contains(got, []byte("MSA|AR|1\r")) {
+		t.Errorf("answered %q, then %v", got, err)
 	}
 }
