@@ -334,8 +334,10 @@ func BenchmarkFrames(b *testing.B) {
 func TestTheLastAnswerIsNotDestroyed(t *testing.T) {
 	s, _ := serve(t, &hospital{}, Config{MaxFrame: 10 << 10})
 	conn := dial(t, s)
-	_, _ = conn.Write([]byte("\x0b" + strings.Replace(message("1"), "PID|1", "PID|"+strings.Repeat("x", 4<<20), 1) + "\x1c\r"))
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write([]byte("\x0b" + strings.Replace(message("1"), "PID|1", "PID|"+strings.Repeat("x", 4<<20), 1) + "\x1c\r")); err != nil {
+		t.Errorf("cut off while it was sending: %v", err)
+	}
 	got, err := io.ReadAll(conn)
 	if err != nil || !bytes.Contains(got, []byte("MSA|AR|1\r")) {
 		t.Errorf("answered %q, then %v", got, err)
