@@ -135,11 +135,19 @@ func (s *site) share(authority string, rows []string) {
 	s.upload(authority, strings.Join(rows, "\n")+"\n")
 }
 
-// ids are the values of a field, sorted, with repeats.
+// ids are the values of a field in the first answers, sorted, with repeats:
+// what was told while the check failed is none, and what follows from a plan
+// that came later stands beside the first answer.
 func ids(records []map[string]any, field string) []string {
+	answers := map[any]bool{}
+	for _, r := range records {
+		if r["state"] != "CHECK_FAILED" {
+			answers[r["outcome_id"]] = true
+		}
+	}
 	var out []string
 	for _, r := range records {
-		if r["state"] == "CHECK_FAILED" {
+		if r["state"] == "CHECK_FAILED" || answers[r["corrects"]] {
 			continue
 		}
 		out = append(out, fmt.Sprint(r[field]))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -198,8 +197,10 @@ func (s *site) resident(roles string) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// nobodyWasMisled checks the answers to all but the first messages: none says
-// "none" of somebody on a plan, and every CHECK_FAILED has been corrected.
+// nobodyWasMisled checks the answers: but for the first messages, which came
+// before the plans, none says "none" of somebody on a plan; every CHECK_FAILED
+// has been corrected; and the newest answer to each message, the first ones
+// too, is the right one.
 func (s *site) nobodyWasMisled(u *undisturbed, but int) {
 	s.t.Helper()
 	early := map[string]bool{}
@@ -207,13 +208,15 @@ func (s *site) nobodyWasMisled(u *undisturbed, but int) {
 		early[readMessage(s.t, m).ControlID] = true
 	}
 	want := u.answers(s.t)
-	failed, corrected := map[string]bool{}, map[string]bool{}
+	failed, corrected, newest := map[string]bool{}, map[string]bool{}, map[string]any{}
 	for _, o := range s.records("outcome") {
 		id := fmt.Sprint(o["control_id"])
 		if want[id] == schemas.StateIndicator && o["state"] == "NONE_SHARED" && !early[id] {
 			s.t.Errorf("control id %s: somebody on a plan was told none", id)
 		}
-		if o["state"] == "CHECK_FAILED" {
+		if o["state"] != "CHECK_FAILED" {
+			newest[id] = o["state"]
+		} else {
 			failed[fmt.Sprint(o["outcome_id"])] = true
 		}
 		if c, ok := o["corrects"]; ok {
@@ -221,8 +224,18 @@ func (s *site) nobodyWasMisled(u *undisturbed, but int) {
 		}
 	}
 	s.t.Logf("%d answers were CHECK_FAILED at first", len(failed))
-	if len(failed) == 0 || !maps.Equal(failed, corrected) {
-		s.t.Errorf("%d were told CHECK_FAILED, %d were corrected", len(failed), len(corrected))
+	if len(failed) == 0 {
+		s.t.Error("no check failed")
+	}
+	for id := range failed {
+		if !corrected[id] {
+			s.t.Errorf("outcome %s is CHECK_FAILED to this day", id)
+		}
+	}
+	for id, state := range want {
+		if newest[id] != string(state) {
+			s.t.Errorf("control id %s: the newest answer is %v, want %s", id, newest[id], state)
+		}
 	}
 }
 
