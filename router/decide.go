@@ -158,7 +158,7 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 		a.outcome.OutcomeID = l.d.provisionalID(r.EventID)
 	case a.before.outcome != "": // the same change after a crash makes the same id
 		a.outcome.Corrects = a.before.outcome
-		a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID, a.before.outcome, answerHash(&a.outcome))
+		a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID, a.before.outcome, l.d.answerHash(&a.outcome))
 	case l.told.failed.has(r.EventID):
 		a.outcome.Corrects = l.d.provisionalID(r.EventID)
 	}
@@ -167,7 +167,7 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 // unchanged reports that an answer given again says what was told already, so
 // that nothing has to be told.
 func (l *decideLane) unchanged(a *answer) bool {
-	last := lastAnswerOf(&a.outcome)
+	last := l.d.lastAnswer(&a.outcome)
 	if a.before.outcome == "" || a.stored || a.outcome.State == schemas.StateCheckFailed || last.hash != a.before.hash {
 		return false
 	}
@@ -218,7 +218,7 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 	for _, a := range telling {
 		l.told.published(&a.outcome)
 		if a.outcome.State != schemas.StateCheckFailed {
-			l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, lastAnswerOf(&a.outcome))
+			l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, l.d.lastAnswer(&a.outcome))
 		}
 	}
 	for _, n := range notices {
@@ -278,7 +278,7 @@ func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.R
 	}
 	outcome, err = l.d.record(schemas.TopicOutcome, settingKey(o.ODS, o.Setting), o.OutcomeID, o.EventID, *o)
 	if o.State != schemas.StateCheckFailed {
-		outcome.Headers = append(outcome.Headers, answerHeaders(o)...)
+		outcome.Headers = append(outcome.Headers, l.d.answerHeaders(o)...)
 	}
 	return audit, notices, outcome, err
 }

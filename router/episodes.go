@@ -20,7 +20,7 @@ const openFor = rememberFor
 // Headers of an outcome, by which it is found again without opening it.
 const (
 	headerEvent    = "cpis_event"    // the registration's event id
-	headerAnswer   = "cpis_answer"   // hash of what the answer says
+	headerAnswer   = "cpis_answer"   // keyed hash of what the answer says
 	headerPosition = "cpis_position" // index position behind it
 )
 
@@ -191,24 +191,25 @@ func (l *decideLane) registration(ctx context.Context, offset int64) (*topics.Re
 	return &b.Records[0], nil
 }
 
-// answerHash is what an answer says, without when it was said.
-func answerHash(o *schemas.Outcome) string {
-	parts := []string{string(o.State), string(o.Reason)}
+// answerHash is what an answer says, without when it was said. It needs a key:
+// plans are few, and a reader of the topic could try them all.
+func (d *Decide) answerHash(o *schemas.Outcome) string {
+	parts := []string{"answer", string(o.State), string(o.Reason)}
 	for _, p := range o.Details.Plans {
 		parts = append(parts, string(p.Authority), string(p.PlanType), string(p.PlanStart), string(p.PlanEnd), string(p.ExpectedDate), p.RecordID)
 	}
-	return hash128(parts...)
+	return d.Keys.ID(parts...)
 }
 
 // lastAnswer is the newest answer to a registration.
 type lastAnswer struct {
 	outcome  string // its id
-	hash     string // what it says
+	hash     string // keyed, of what it says
 	position int64  // of the index behind it: changes from here on are news; -1 where the index was not asked
 }
 
-func lastAnswerOf(o *schemas.Outcome) lastAnswer {
-	l := lastAnswer{o.OutcomeID, answerHash(o), o.Freshness.Position}
+func (d *Decide) lastAnswer(o *schemas.Outcome) lastAnswer {
+	l := lastAnswer{o.OutcomeID, d.answerHash(o), o.Freshness.Position}
 	if o.Freshness.Generation == "" {
 		l.position = -1
 	}
@@ -216,8 +217,8 @@ func lastAnswerOf(o *schemas.Outcome) lastAnswer {
 }
 
 // answerHeaders are the headers of an outcome that is an answer.
-func answerHeaders(o *schemas.Outcome) []topics.Header {
-	l := lastAnswerOf(o)
+func (d *Decide) answerHeaders(o *schemas.Outcome) []topics.Header {
+	l := d.lastAnswer(o)
 	return []topics.Header{
 		{Key: headerEvent, Value: []byte(o.EventID)},
 		{Key: headerAnswer, Value: []byte(l.hash)},

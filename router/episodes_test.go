@@ -231,3 +231,25 @@ func TestBothSidesFire(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersAreNotGuessedFromTheirHeaders: the same answer under other keys has
+// another hash.
+func TestAnswersAreNotGuessedFromTheirHeaders(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		b := newBench(t, 1)
+		b.share(1, "2026-01-02")
+		b.accept(registration(1))
+		b.decide(truth{b}, b.producer, b.outcomes(1))
+		err := ReadSince(context.Background(), b.client, schemas.TopicOutcome, time.Time{}, func(r topics.Record) error {
+			seen[headersOf(r)[headerAnswer]] = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(seen) != 2 || seen[""] {
+		t.Errorf("%d hashes", len(seen))
+	}
+}
