@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -168,17 +169,23 @@ func (s *shell) startServer(ctx context.Context) (*server, error) {
 	return b, b.awaitReady(ctx)
 }
 
+// freePorts finds addresses that a process started later can listen on. They
+// lie below those that the system gives to outgoing connections, of which one
+// could take a port between now and then.
 func freePorts(n int) ([]string, error) {
+	const lowest, count, tries = 15_000, 15_000, 1000
 	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range tries {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(count)))
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			continue
 		}
 		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
+		if out = append(out, l.Addr().String()); len(out) == n {
+			return out, nil
+		}
 	}
-	return out, nil
+	return nil, errors.New("no free port on loopback")
 }
 
 func (b *server) awaitReady(ctx context.Context) error {
