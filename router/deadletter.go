@@ -25,6 +25,7 @@ const (
 	headerClosed    = "dlq_closes" // on the record that closes a dead letter: its offset
 	headerAction    = "dlq_action" // replayed or discarded
 	headerReason    = "dlq_reason" // why a person discarded it
+	headerParts     = "dlq_parts"  // on the first part of long quarantined bytes: how many there are
 	headerPart      = "dlq_part"   // on the further parts of long quarantined bytes: which one, from 1
 )
 
@@ -88,6 +89,10 @@ func (d *DeadLetters) Quarantine(ctx context.Context, items ...Refused) error {
 			r, err := d.quarantine(q, part, rest[:n])
 			if err != nil {
 				return err
+			}
+			if part == 0 && len(rest) > n {
+				parts := (len(it.Raw) + quarantinePart - 1) / quarantinePart
+				r.Headers = append(r.Headers, topics.Header{Key: headerParts, Value: strconv.AppendInt(nil, int64(parts), 10)})
 			}
 			records, rest = append(records, r), rest[n:]
 		}
@@ -246,6 +251,10 @@ func (d *DeadLetters) Quarantined(ctx context.Context, l Letter) (schemas.Quaran
 	}
 	if err := d.Codec.Decode(ctx, schemas.TopicDeadLetter, l.record.Value, &q); err != nil {
 		return q, nil, err
+	}
+	if want := headersOf(l.record).int(headerParts); want > 0 && want != int64(len(l.parts)+1) {
+		// Its sender was not answered, and sent it again.
+		return q, nil, fmt.Errorf("dead letter %d holds %d of %d parts of an input", l.ID, len(l.parts)+1, want)
 	}
 	raw, err := d.Keys.OpenRaw(q.QuarantineID, q.Sealed)
 	for i, r := range l.parts {

@@ -130,20 +130,27 @@ func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	err = l.d.Client.ReadFrom(ctx, a.Topic, a.Partition, from[a.Partition], ends[a.Partition], func(batch []topics.Record) error {
+	note := func(batch []topics.Record) error {
 		for _, r := range batch {
 			if last, ok := l.told.last[headersOf(r)["ce_id"]]; ok {
 				l.episodes.answered(string(r.Key), r.Offset, r.Time, last)
 			}
 		}
 		return nil
-	})
-	var gap *topics.GapError
-	if err != nil && !errors.As(err, &gap) {
-		return fmt.Errorf("read back: %w", err)
 	}
-	l.told.last = nil
-	return nil
+	for next := from[a.Partition]; ; {
+		err := l.d.Client.ReadFrom(ctx, a.Topic, a.Partition, next, ends[a.Partition], note)
+		var gap *topics.GapError
+		if errors.As(err, &gap) && gap.LogStart > next { // expired while it was read
+			next = gap.LogStart
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		l.told.last = nil
+		return nil
+	}
 }
 
 // auditLate writes the audit records of outcomes that were committed alone. Of

@@ -47,7 +47,7 @@ func (in *Intake) Accept(ctx context.Context, records []schemas.Registration, pa
 	note := receipt{event: ref(event)}
 	control := ""
 	if first.ControlID != "" {
-		control = hash128("control", first.Feed, first.Sender, first.ControlID)
+		control = in.Keys.ID("control", first.Feed, first.Sender, first.ControlID)
 	}
 	var batch []topics.Record
 	at := in.Now().UTC().Truncate(time.Millisecond)
@@ -114,7 +114,7 @@ func (in *Intake) question(r *schemas.Registration) string {
 		return ""
 	}
 	id := func(c schemas.EventClass) string {
-		return hash128("question", r.VisitRef, string(r.SubjectRef), string(r.NumberStatus), string(c))
+		return in.Keys.ID("question", r.VisitRef, string(r.SubjectRef), string(r.NumberStatus), string(c))
 	}
 	if !r.Class.Checked() {
 		age := in.Now().Sub(r.VisitBegan)

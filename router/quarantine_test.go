@@ -28,4 +28,9 @@ func TestQuarantineKeepsEveryByte(t *testing.T) {
 			t.Errorf("input %d: %d bytes of %d, %v", i, len(raw), len(inputs[i]), err)
 		}
 	}
+	torn := letters[3]
+	torn.parts = torn.parts[:len(torn.parts)-1] // as a crash between two parts leaves it
+	if _, raw, err := b.dead.Quarantined(ctx, torn); err == nil {
+		t.Errorf("%d of %d bytes were opened as the whole", len(raw), len(inputs[3]))
+	}
 }

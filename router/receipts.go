@@ -2,11 +2,9 @@ package router
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,8 +24,7 @@ const (
 	receiptsPause = 200 * time.Millisecond
 )
 
-// Headers of a registration that the intake reads back: hashes of what stands
-// in the record itself.
+// Headers of a registration that the intake reads back. They are keyed hashes.
 const (
 	headerControl  = "cpis_control"  // sender and control id
 	headerQuestion = "cpis_question" // visit, number, its standing and the class
@@ -57,17 +54,6 @@ func ref(text string) (r ref128) {
 		return ref128{}
 	}
 	return r
-}
-
-// hash128 is the header of parts. Those that name anybody are pseudonyms
-// already, so it needs no key.
-func hash128(parts ...string) string {
-	in := make([]byte, 0, 256)
-	for _, p := range parts {
-		in = append(append(strconv.AppendInt(in, int64(len(p)), 10), ':'), p...)
-	}
-	sum := sha256.Sum256(in)
-	return hex.EncodeToString(sum[:16])
 }
 
 type receipt struct {

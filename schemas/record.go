@@ -45,7 +45,7 @@ type Registration struct {
 	Sender           string    `avro:"-"` // MSH-3 and MSH-4 as sent
 	VisitNumber      string    `avro:"-"` // PV1-19; becomes VisitRef and goes no further
 	PriorVisitNumber string    `avro:"-"` // MRG-5; becomes PriorVisitRef
-	VisitBegan       time.Time `avro:"-"` // PV1-44, zero where not given
+	VisitBegan       time.Time `avro:"-"` // PV1-44, zero where not given or of no matter
 	// Promotable is an update that counts as a registration if this visit has
 	// not asked its question yet.
 	Promotable bool `avro:"-"`

@@ -260,3 +260,27 @@ func TestRecording(t *testing.T) {
 		}
 	}
 }
+
+// TestPromote: what a profile says of updates whose visit began, or of which
+// nobody knows when it began.
+func TestPromote(t *testing.T) {
+	known, unknown := "PV1|1|I|W"+strings.Repeat("|", 16)+"V1"+strings.Repeat("|", 25)+"20250101", "PV1|1|I|W"+strings.Repeat("|", 16)+"V1"
+	for _, c := range []struct {
+		policy    string
+		setting   schemas.CareSetting
+		pv1       string
+		may, when bool // promotable, and when the visit began is looked at
+	}{
+		{"", schemas.SettingEmergencyDepartment, unknown, true, false}, {"", schemas.SettingPaediatricWard, unknown, false, false},
+		{"recent", schemas.SettingPaediatricWard, known, true, true}, {"always", schemas.SettingPaediatricWard, known, true, false},
+		{"always", schemas.SettingPaediatricWard, unknown, true, false}, {"never", schemas.SettingEmergencyDepartment, known, false, true},
+		{"", schemas.SettingEmergencyDepartment, strings.Replace(unknown, "|I|", "|P|", 1), false, false},
+	} {
+		p := ed
+		p.Promote, p.Setting = c.policy, c.setting
+		r, err := one(message(t, "A08", "1||H1", c.pv1), p)
+		if err != nil || r.Promotable != c.may || r.VisitBegan.IsZero() == c.when {
+			t.Errorf("%q in %s: promotable %v, began %v, %v", c.policy, c.setting, r.Promotable, r.VisitBegan, err)
+		}
+	}
+}

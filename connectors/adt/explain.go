@@ -43,7 +43,7 @@ func Explain(m *hl7.Message, records []schemas.Registration, cause error) []Find
 				continue
 			}
 			at := s.Name() + "-" + strconv.Itoa(n)
-			found := Finding{At: at, Name: fieldName(s.Name(), n), Value: mask(m, s.Name(), n, f), Use: use(at), Verdict: VerdictUnused}
+			found := Finding{At: at, Name: fieldName(s.Name(), n), Value: mask(m, s.Name(), n, f), Use: uses()[at], Verdict: VerdictUnused}
 			if found.Use != "" {
 				found.Verdict = VerdictUsed
 			}
@@ -80,7 +80,7 @@ func note(list []Finding, at, verdict, code, reason string) []Finding {
 		if n > 0 {
 			name = fieldName(segment, n)
 		}
-		return append(list, Finding{At: at, Name: name, Value: "(not sent)", Use: use(at), Verdict: verdict, Code: code, Reason: reason})
+		return append(list, Finding{At: at, Name: name, Value: "(not sent)", Use: uses()[at], Verdict: verdict, Code: code, Reason: reason})
 	}
 	list[i].Verdict, list[i].Code, list[i].Reason = verdict, code, reason
 	return list

@@ -3,13 +3,15 @@ package adt
 import (
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // fieldNames are the standard's names of the fields of the segments that
 // matter here, from field 1 on (HL7 2.4 chapters 2 and 3, later fields from
 // 2.5).
-func fieldNames(segment string) []string {
-	names := map[string]string{
+var fieldNames = sync.OnceValue(func() map[string][]string {
+	out := map[string][]string{}
+	for segment, names := range map[string]string{
 		"MSH": "field separator|encoding characters|sending application|sending facility|receiving application|receiving facility|date/time of message|security|message type|message control id|processing id|version id|sequence number|continuation pointer|accept acknowledgement type|application acknowledgement type|country code|character set|principal language|alternate character set handling|message profile",
 		"EVN": "event type code|recorded date/time|planned event date/time|event reason code|operator|event occurred|event facility",
 		"PID": "set id|patient id|patient identifier list|alternate patient id|patient name|mother's maiden name|date of birth|sex|patient alias|race|address|county code|home telephone|business telephone|language|marital status|religion|account number|NHS number (SSN)|driver's licence|mother's identifier|ethnic group|birth place|multiple birth|birth order|citizenship|veterans status|nationality|death date/time|death indicator|identity unknown|identity reliability code|last update|last update facility|species code|breed code|strain|production class|tribal citizenship",
@@ -18,22 +20,21 @@ func fieldNames(segment string) []string {
 		"PV1": "set id|patient class|assigned location|admission type|preadmit number|prior location|attending doctor|referring doctor|consulting doctor|hospital service|temporary location|preadmit test|re-admission|admit source|ambulatory status|VIP indicator|admitting doctor|patient type|visit number|financial class|charge price indicator|courtesy code|credit rating|contract code|contract effective date|contract amount|contract period|interest code|transfer to bad debt code|transfer to bad debt date|bad debt agency|bad debt transfer amount|bad debt recovery amount|delete account indicator|delete account date|discharge disposition|discharged to|diet type|servicing facility|bed status|account status|pending location|prior temporary location|admit date/time|discharge date/time",
 		"PV2": "prior pending location|accommodation code|admit reason|transfer reason",
 		"MRG": "prior identifier list|prior alternate patient id|prior account number|prior patient id|prior visit number|prior alternate visit id|prior patient name",
+	} {
+		out[segment] = strings.Split(names, "|")
 	}
-	if names[segment] == "" {
-		return nil
-	}
-	return strings.Split(names[segment], "|")
-}
+	return out
+})
 
 func fieldName(segment string, n int) string {
-	if names := fieldNames(segment); n <= len(names) {
+	if names := fieldNames()[segment]; n <= len(names) {
 		return names[n-1]
 	}
 	return ""
 }
 
-// use says what a field is read for; empty where it is not read.
-func use(at string) string {
+// uses says what a field is read for; one that is not here is not read.
+var uses = sync.OnceValue(func() map[string]string {
 	return map[string]string{
 		"MSH-1": "separates fields", "MSH-2": "separates components and the rest", "MSH-3": "finds the feed", "MSH-4": "finds the feed",
 		"MSH-5": "returned in the answer", "MSH-6": "returned in the answer", "MSH-7": "zone of times that give none; last resort for the time of the event",
@@ -49,8 +50,8 @@ func use(at string) string {
 		"PV1-2": "obstetrics; pre-admission", "PV1-3": "maternity ward", "PV1-4": "newborn", "PV1-10": "maternity specialty", "PV1-15": "pregnancy", "PV1-18": "pregnancy",
 		"PV1-19": "the visit: one notice, one question", "PV1-44": "time of the event, and when the visit began", "PV2-3": "labour, pregnancy",
 		"MRG-1": "the record that is retired", "MRG-3": "the account that is retired", "MRG-4": "the record that is retired, in older messages", "MRG-5": "the visit that is retired",
-	}[at]
-}
+	}
+})
 
 // inClear reports fields that say nothing about who a person is, so that they
 // are shown as sent.

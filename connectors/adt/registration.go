@@ -153,7 +153,7 @@ func (p *Profile) visit(m *hl7.Message, place *time.Location, meaning Meaning, r
 			r.PriorVisitNumber = "account " + account
 		}
 	}
-	if s, ok := pv1.Field(44).First().Stamp(place); ok {
+	if s, ok := pv1.Field(44).First().Stamp(place); ok && p.Promote != "always" {
 		r.VisitBegan = s.Time
 	}
 	r.Promotable = meaning.Visit && r.Class == schemas.ClassIdentity && r.VisitNumber != "" && p.promotes(!r.VisitBegan.IsZero(), pv1.Field(2).Text())

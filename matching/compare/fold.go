@@ -96,11 +96,11 @@ func Family(name string) []string { return named(Words(name), unknown) }
 
 // named is the words, or none where at least one says that there is no name and
 // no other is one.
-func named(words []string, placeholder func(string) bool) []string {
+func named(words []string, noName func(string) bool) []string {
 	none := false
 	for _, w := range words {
 		switch {
-		case placeholder(w):
+		case noName(w):
 			none = true
 		case !filler(w):
 			return words
