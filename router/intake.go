@@ -44,7 +44,7 @@ func (in *Intake) Accept(ctx context.Context, records []schemas.Registration, pa
 	if at, ok := in.Receipts.taken(event); ok {
 		return schemas.Receipt{EventID: event, At: at, Duplicate: true}, nil
 	}
-	note := receipt{event: ref(event)}
+	var note receipt
 	control := ""
 	if first.ControlID != "" {
 		control = in.Keys.ID("control", first.Feed, first.Sender, first.ControlID)
@@ -83,12 +83,17 @@ func (in *Intake) Accept(ctx context.Context, records []schemas.Registration, pa
 			batch = append(batch, made)
 		}
 	}
-	if err := in.Log.Produce(ctx, batch...); err != nil {
-		return schemas.Receipt{}, fmt.Errorf("commit registration: %w", err)
+	// The message's own record is the receipt: it comes last, for a copy is
+	// answered yes once it stands.
+	for _, step := range [][]topics.Record{batch[1:], batch[:1]} {
+		if len(step) == 0 {
+			continue
+		}
+		if err := in.Log.Produce(ctx, step...); err != nil {
+			return schemas.Receipt{}, fmt.Errorf("commit registration: %w", err)
+		}
 	}
-	in.Receipts.mu.Lock()
-	in.Receipts.add(note)
-	in.Receipts.mu.Unlock()
+	in.Receipts.note(note)
 	return schemas.Receipt{EventID: event, At: at}, nil
 }
 

@@ -133,6 +133,12 @@ func (r *Receipts) read(batch []topics.Record) error {
 	return nil
 }
 
+func (r *Receipts) note(n receipt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.add(n)
+}
+
 // add notes a message that was taken. The caller holds mu.
 func (r *Receipts) add(n receipt) {
 	if _, known := r.events[n.event]; known || n.event == (ref128{}) {

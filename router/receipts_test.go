@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -257,14 +258,55 @@ func TestALinkIsWrittenUnderBothKeys(t *testing.T) {
 	}
 }
 
+// stops appends so many commits and no more.
+type stops struct {
+	Appender
+	after int
+}
+
+func (s *stops) Produce(ctx context.Context, records ...topics.Record) error {
+	if s.after == 0 {
+		return errors.New("gone")
+	}
+	s.after--
+	return s.Appender.Produce(ctx, records...)
+}
+
+// TestAMergeIsTakenWholeOrNotAtAll: whichever commit is the last before the
+// broker goes away, the sender is not told yes, and what it sends again is taken
+// whole.
+func TestAMergeIsTakenWholeOrNotAtAll(t *testing.T) {
+	for after := range 2 {
+		b := newBench(t, 3)
+		r := registration(1)
+		r.Class, r.Link, r.Event, r.Retired.Number = schemas.ClassIdentity, schemas.LinkMerge, "A40", number(2)
+		in := b.intakeOf()
+		publish := *in.Publisher
+		publish.Log = &stops{b.producer, after}
+		in.Publisher = &publish
+		if _, err := in.Accept(context.Background(), []schemas.Registration{r}, []byte("a")); err == nil {
+			t.Fatalf("after %d commits: taken", after)
+		}
+		if got := b.take(b.intakeOf(), "a", r); got.Duplicate {
+			t.Errorf("after %d commits: called a copy", after)
+		}
+		parts := map[int64]bool{}
+		regs, _ := b.registrations()
+		for _, r := range regs {
+			parts[r.Part] = true
+		}
+		if !parts[0] || !parts[1] {
+			t.Errorf("after %d commits: parts %v", after, parts)
+		}
+	}
+}
+
 // TestReceiptsAreForgottenInTime bounds the memory of what was taken.
 func TestReceiptsAreForgottenInTime(t *testing.T) {
 	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 	r := NewReceipts(func() time.Time { return now })
 	note := func(n byte, at time.Time) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.add(receipt{at.UnixMilli(), ref128{n}, ref128{n, 1}, ref128{n % 2, 2}})
+		r.note(receipt{at.UnixMilli(), ref128{n}, ref128{n, 1}, ref128{n % 2, 2}})
 	}
 	note(1, now.Add(-25*time.Hour))
 	note(2, now.Add(-23*time.Hour))
