@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,17 +195,18 @@ func (c *Client) alter(ctx context.Context, settings map[string][]kafka.Incremen
 	return nil
 }
 
-// awaitTopics waits until every topic answers: a topic that was just created
-// is not known everywhere at once.
+// awaitTopics waits until every partition of every topic answers: a topic that
+// was just created is not known everywhere at once.
 func (c *Client) awaitTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.RequestTimeout)
 	defer cancel()
-	for t := range c.specs {
+	for t, s := range c.specs {
 		for {
-			_, err := c.Ends(ctx, t)
-			if err == nil {
+			ends, err := c.Ends(ctx, t)
+			if err == nil && len(ends) >= s.Partitions {
 				break
 			}
+			err = cmp.Or(err, fmt.Errorf("%d of %d partitions are known", len(ends), s.Partitions))
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("wait for %s: %w", t, err)

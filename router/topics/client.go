@@ -89,7 +89,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Partitions is the number of partitions of a topic.
+// Partitions is the number of partitions of a topic. A broker that has not
+// heard of all of a new topic's is believed for this one call.
 func (c *Client) Partitions(ctx context.Context, t schemas.Topic) (int, error) {
 	c.mu.Lock()
 	n := c.partitions[t]
@@ -109,9 +110,11 @@ func (c *Client) Partitions(ctx context.Context, t schemas.Topic) (int, error) {
 			return 0, fmt.Errorf("read metadata of %s: %w", t, found.Error)
 		}
 		if n = len(found.Partitions); n > 0 {
-			c.mu.Lock()
-			c.partitions[t] = n
-			c.mu.Unlock()
+			if n >= c.specs[t].Partitions {
+				c.mu.Lock()
+				c.partitions[t] = n
+				c.mu.Unlock()
+			}
 			return n, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -96,7 +97,7 @@ func (c *Client) member(ctx context.Context, g GroupConfig, work func(context.Co
 		Dialer:         &kafka.Dialer{ClientID: c.config.ClientID, Timeout: 3 * time.Second, TLS: c.config.TLS, DualStack: true},
 		SessionTimeout: orElse(g.SessionTimeout, 6*time.Second), HeartbeatInterval: orElse(g.Heartbeat, time.Second),
 		RebalanceTimeout: orElse(g.RebalanceTimeout, 10*time.Second), JoinGroupBackoff: joinPause, Timeout: 5 * time.Second,
-		GroupBalancers: []kafka.GroupBalancer{kafka.RangeGroupBalancer{}},
+		GroupBalancers: []kafka.GroupBalancer{wholeTopics{specs: c.specs}},
 	})
 	if err != nil {
 		return fmt.Errorf("join group %s: %w", g.ID, err)
@@ -128,6 +129,43 @@ func (c *Client) member(ctx context.Context, g GroupConfig, work func(context.Co
 	}
 }
 
+// wholeTopics shares out every partition that the table says a topic has. The
+// member that shares out asks one broker what there is, once for the whole
+// generation; a broker that has not heard of all of a new topic's partitions
+// would leave the others unread until the next generation, which may never
+// come. A partition that is not there yet fails to be read, and is joined again.
+type wholeTopics struct {
+	kafka.RangeGroupBalancer
+	specs map[schemas.Topic]Spec
+}
+
+// AssignGroups shares out the partitions found and those that must be there.
+func (w wholeTopics) AssignGroups(members []kafka.GroupMember, found []kafka.Partition) kafka.GroupMemberAssignments {
+	asked := map[string]bool{}
+	for _, m := range members {
+		for _, t := range m.Topics {
+			asked[t] = true
+		}
+	}
+	type partition struct {
+		topic string
+		id    int
+	}
+	known := map[partition]bool{}
+	for _, p := range found {
+		known[partition{p.Topic, p.ID}] = true
+	}
+	all := slices.Clone(found)
+	for t := range asked {
+		for id := range w.specs[schemas.Topic(t)].Partitions {
+			if !known[partition{t, id}] {
+				all = append(all, kafka.Partition{Topic: t, ID: id})
+			}
+		}
+	}
+	return w.RangeGroupBalancer.AssignGroups(members, all)
+}
+
 // leave ends the membership, for no longer than leaveTime.
 func leave(group *kafka.ConsumerGroup) {
 	left := make(chan struct{})
@@ -151,6 +189,9 @@ func (c *Client) assignments(ctx context.Context, g *kafka.Generation) ([]*Assig
 					if starts, err = c.Starts(ctx, t); err != nil {
 						return nil, err
 					}
+				}
+				if p.ID >= len(starts) {
+					return nil, fmt.Errorf("%s partition %d: %w", t, p.ID, kafka.UnknownTopicOrPartition)
 				}
 				a.Offset = starts[p.ID]
 			}
