@@ -1,9 +1,8 @@
 package matching
 
 import (
-	"strings"
-
 	"cpis/matching/compare"
+	"cpis/matching/weigh"
 	"cpis/schemas"
 )
 
@@ -15,12 +14,12 @@ type agreement struct {
 	sexes         bool // both are known, and differ
 }
 
-func agree(held, sent schemas.Person) agreement {
+func agree(held, sent weigh.Record) agreement {
 	return agreement{
-		birth:  compare.BirthDates(string(held.DateOfBirth), string(sent.DateOfBirth)),
-		given:  compare.GivenNames(held.GivenNames, sent.GivenNames),
-		family: compare.FamilyNames(held.FamilyName, sent.FamilyName),
-		sexes:  (held.Sex == "M" || held.Sex == "F") && (sent.Sex == "M" || sent.Sex == "F") && held.Sex != sent.Sex,
+		birth:  compare.BirthDates(held.Born, sent.Born),
+		given:  compare.GivenNames(held.Given, sent.Given),
+		family: compare.FamilyNames(held.Family, sent.Family),
+		sexes:  held.Sex != 0 && sent.Sex != 0 && held.Sex != sent.Sex,
 	}
 }
 
@@ -41,7 +40,7 @@ func agree(held, sent schemas.Person) agreement {
 // the other does not count where the sexes differ: Daniel and Danielle may be
 // twins. One given date of birth and name too few is no conflict: a trace said
 // that the number is this person's, and nothing speaks against it.
-func conflict(held, sent schemas.Person) bool {
+func conflict(held, sent weigh.Record) bool {
 	a := agree(held, sent)
 	given, family := a.given, a.family
 	if a.sexes && given != compare.Exact && given != compare.Missing {
@@ -62,31 +61,23 @@ func conflict(held, sent schemas.Person) bool {
 	return true
 }
 
-// renderings are the ways in which a registration names its person: as it is,
-// and by each of the other names it knows.
-func renderings(r schemas.Registration) []schemas.Person {
-	all := []schemas.Person{r.Person}
-	for _, alias := range r.Evidence.Aliases {
-		other := r.Person
-		family, given, _ := strings.Cut(alias, "^")
-		if family != "" {
-			other.FamilyName = family
-		}
-		if given != "" {
-			other.GivenNames = given
-		}
-		all = append(all, other)
-	}
-	return all
-}
-
-// disagrees reports that no name the registration knows for its person makes
-// it the one the authority means.
-func disagrees(held schemas.Person, sent []schemas.Person) bool {
-	for _, p := range sent {
-		if !conflict(held, p) {
-			return false
+// Disagree reports that none of the descriptions under which a number is held
+// is of the person who was registered under it, by any name they are known by.
+func Disagree(held, sent []weigh.Record) bool {
+	for _, h := range held {
+		for _, s := range sent {
+			if !conflict(h, s) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// described are the descriptions of a registration's person: as registered,
+// and by each of the other names the setting knows.
+func described(r schemas.Registration) []weigh.Record { return describe(r.Person, r.Evidence.Aliases) }
+
+func describe(p schemas.Person, others []string) []weigh.Record {
+	return weigh.Person{GivenNames: p.GivenNames, FamilyName: p.FamilyName, Born: string(p.DateOfBirth), Sex: p.Sex, Postcode: p.Postcode, Others: others}.Records()
 }

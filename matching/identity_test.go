@@ -3,8 +3,11 @@ package matching
 import (
 	"testing"
 
+	"cpis/matching/weigh"
 	"cpis/schemas"
 )
+
+func record(p schemas.Person) weigh.Record { return describe(p, nil)[0] }
 
 // TestWhoseNumberItIs is the decision table of a verified number, row by row:
 // whose it may be, and whose it is not.
@@ -43,12 +46,12 @@ func TestWhoseNumberItIs(t *testing.T) {
 		"a slip in the date, no name":           {person("", "Example", "2019-07-08", "F"), true},
 		"a slip in the date, another family":    {person("Ada", "Other", "2019-07-08", "F"), true},
 	} {
-		if got := conflict(held, c.sent); got != c.conflict {
-			t.Errorf("%s: conflict %v (%+v)", name, got, agree(held, c.sent))
+		if got := conflict(record(held), record(c.sent)); got != c.conflict {
+			t.Errorf("%s: conflict %v (%+v)", name, got, agree(record(held), record(c.sent)))
 		}
 	}
 	boy := schemas.Person{FamilyName: "Example", GivenNames: "Daniel", DateOfBirth: "2019-08-07", Sex: "M"}
-	if !conflict(boy, person("Danielle", "Example", "2019-08-07", "F")) {
+	if !conflict(record(boy), record(person("Danielle", "Example", "2019-08-07", "F"))) {
 		t.Error("twins with like names and other sexes are one")
 	}
 }
@@ -58,11 +61,11 @@ func TestWhoseNumberItIs(t *testing.T) {
 func TestOtherNamesCount(t *testing.T) {
 	held := schemas.Person{FamilyName: "Former", GivenNames: "Ada", DateOfBirth: "2019-07-08"}
 	r := schemas.Registration{Person: schemas.Person{FamilyName: "Example", GivenNames: "Ada", DateOfBirth: "2019-08-07"}}
-	if !disagrees(held, renderings(r)) {
+	if !Disagree(describe(held, nil), described(r)) {
 		t.Error("another family name and date agree")
 	}
 	r.Evidence.Aliases = []string{"Sample^Ada", "Former^"}
-	if disagrees(held, renderings(r)) {
+	if Disagree(describe(held, nil), described(r)) {
 		t.Error("the former name does not count")
 	}
 }

@@ -173,7 +173,7 @@ func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) s
 		return schemas.Decision{State: schemas.StateCheckFailed, Reason: reasonOf(err)}
 	}
 	today := schemas.DateOf(now, m.place)
-	named := renderings(r)
+	asked := described(r)
 	var plans []schemas.Plan
 	current := false
 	for _, e := range entries {
@@ -189,7 +189,7 @@ func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) s
 		if !visible {
 			continue
 		}
-		if disagrees(i.Person, named) {
+		if Disagree(describe(i.Person, nil), asked) {
 			return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonIdentityConflict}
 		}
 		current = current || !ended

@@ -24,13 +24,22 @@ func aliases(a, b string) bool {
 // table of English short forms alone would miss those who are missed already.
 var forms = sync.OnceValue(func() map[string][]int {
 	out := map[string][]int{}
-	for i, line := range strings.Split(strings.TrimSpace(formsTable), "\n") {
-		for w := range strings.FieldsSeq(line) {
+	for i, group := range Forms() {
+		for _, w := range group {
 			out[w] = append(out[w], i)
 		}
 	}
 	return out
 })
+
+// Forms lists groups of words that are forms of one name.
+func Forms() [][]string {
+	var out [][]string
+	for line := range strings.SplitSeq(strings.TrimSpace(formsTable), "\n") {
+		out = append(out, strings.Fields(line))
+	}
+	return out
+}
 
 const formsTable = `
 alexander alex alec alexandr aleksander aleksandr alexandre alejandro alessandro iskander iskandar xander sandy sasha olek

@@ -79,7 +79,7 @@ func TestGivenNames(t *testing.T) {
 		{"Ada", "Ava", Different}, {"Ada Mary", "Eva Mary", Different}, {"Emily", "Emma", Different}, {"Jack", "Harry", Different}, {"A", "Eve", Different},
 		{"Baby", "Ada", Missing}, {"Ada", "", Missing}, {"Twin 1", "Twin 2", Missing},
 	} {
-		if got := GivenNames(c.a, c.b); got != c.want {
+		if got := GivenNames(GivenName(c.a), GivenName(c.b)); got != c.want {
 			t.Errorf("%s, %s: %s, want %s", c.a, c.b, got, c.want)
 		}
 	}
@@ -93,7 +93,7 @@ func TestFamilyNames(t *testing.T) {
 		{"O'Neil", "ONEIL", Exact}, {"Smith-Jones", "Smith Jones", Exact}, {"Smith-Jones", "Jones", Alias}, {"Al Hassan", "Hassan", Alias}, {"Smith", "Smtih", Similar},
 		{"Clarke", "Clark", Similar}, {"Meyer", "Maier", Phonetic}, {"Smith", "Jones", Different}, {"", "Smith", Missing}, {"Unknown", "Smith", Missing},
 	} {
-		if got := FamilyNames(c.a, c.b); got != c.want {
+		if got := FamilyNames(FamilyName(c.a), FamilyName(c.b)); got != c.want {
 			t.Errorf("%s, %s: %s, want %s", c.a, c.b, got, c.want)
 		}
 	}
@@ -119,13 +119,13 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[A-Za-z' -]{0,20}`), rapid.SampledFrom([]string{"Ada Mary", "Smith-Jones", "Baby", "Muhammad", "Łukasz"}))
 		a, b := text.Draw(t, "a"), text.Draw(t, "b")
-		if GivenNames(a, b) != GivenNames(b, a) || FamilyNames(a, b) != FamilyNames(b, a) || BirthDates(a, b) != BirthDates(b, a) {
+		if GivenNames(GivenName(a), GivenName(b)) != GivenNames(GivenName(b), GivenName(a)) || FamilyNames(FamilyName(a), FamilyName(b)) != FamilyNames(FamilyName(b), FamilyName(a)) || BirthDates(a, b) != BirthDates(b, a) {
 			t.Fatal("one way round is not the other")
 		}
-		if got := GivenNames(a, a); got != Exact && got != Missing {
+		if got := GivenNames(GivenName(a), GivenName(a)); got != Exact && got != Missing {
 			t.Fatalf("a given name and itself: %s", got)
 		}
-		if got := FamilyNames(a, a); got != Exact && got != Missing {
+		if got := FamilyNames(FamilyName(a), FamilyName(a)); got != Exact && got != Missing {
 			t.Fatalf("a family name and itself: %s", got)
 		}
 		if w := JaroWinkler(a, b); w < 0 || w > 1 || math.Abs(w-JaroWinkler(b, a)) > 1e-9 {
@@ -140,6 +140,6 @@ func TestLaws(t *testing.T) {
 func BenchmarkGivenNames(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		GivenNames("Jonahtan Mark", "Jonathan")
+		GivenNames(GivenName("Jonahtan Mark"), GivenName("Jonathan"))
 	}
 }

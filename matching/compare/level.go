@@ -35,33 +35,59 @@ const (
 	shortestTyped = 4 // letters of a word in which one slip is a slip and no other name
 )
 
+// Name is the folded words of a given or family name, ready to be compared.
+type Name struct {
+	Words  []string
+	Joined string // all words as one: Mary Ann and Maryann
+}
+
+// NewName prepares words, as Given and Family give them.
+func NewName(words []string) Name { return Name{words, strings.Join(words, "")} }
+
+// GivenName prepares given names as they are written.
+func GivenName(names string) Name { return NewName(Given(names)) }
+
+// FamilyName prepares a family name as it is written.
+func FamilyName(name string) Name { return NewName(Family(name)) }
+
+// First is the first word, empty where there is no name.
+func (n Name) First() string {
+	if len(n.Words) == 0 {
+		return ""
+	}
+	return n.Words[0]
+}
+
 // GivenNames compares the given names of two records. Of several names the
 // first counts; one record's first may be another of the other's, since many
 // people go by their second name. Shared second names say nothing: sisters
 // have them.
-func GivenNames(a, b string) Level {
-	x, y := Given(a), Given(b)
+func GivenNames(a, b Name) Level {
+	x, y := a.Words, b.Words
 	if len(x) == 0 || len(y) == 0 {
 		return Missing
 	}
 	best := word(x[0], y[0], soundsGiven)
-	if joined := word(strings.Join(x, ""), strings.Join(y, ""), soundsGiven); joined > best { // Mary Ann and Maryann
-		best = joined
-	}
-	if best < Alias && (slices.Contains(y[1:], x[0]) || slices.Contains(x[1:], y[0])) {
-		best = Alias
+	if best < Exact && len(x)+len(y) > 2 {
+		best = max(best, word(a.Joined, b.Joined, soundsGiven))
+		if best < Alias && (slices.Contains(y[1:], x[0]) || slices.Contains(x[1:], y[0])) {
+			best = Alias
+		}
 	}
 	return best
 }
 
 // FamilyNames compares the family names of two records. One part of a double
 // name in common makes them forms of one another.
-func FamilyNames(a, b string) Level {
-	x, y := Family(a), Family(b)
+func FamilyNames(a, b Name) Level {
+	x, y := a.Words, b.Words
 	if len(x) == 0 || len(y) == 0 {
 		return Missing
 	}
-	best := word(strings.Join(x, ""), strings.Join(y, ""), soundsFamily)
+	best := word(a.Joined, b.Joined, soundsFamily)
+	if len(x)+len(y) == 2 {
+		return best
+	}
 	for _, w := range x {
 		if best < Alias && len(w) > 2 && slices.Contains(y, w) {
 			best = Alias
@@ -76,15 +102,16 @@ func word(a, b string, sounds float64) Level {
 	switch {
 	case a == b:
 		return Exact
-	case aliases(a, b):
-		return Alias
 	case len(a) == 1 || len(b) == 1:
 		if a[0] == b[0] {
 			return Initial
 		}
 		return Different
 	}
-	switch likeness := JaroWinkler(a, b); {
+	likeness := JaroWinkler(a, b)
+	switch {
+	case aliases(a, b):
+		return Alias
 	case likeness >= similar:
 		return Similar
 	case a[0] == b[0] && min(len(a), len(b)) >= shortestTyped && Edits(a, b) == 1:
@@ -120,7 +147,7 @@ func BirthDates(a, b string) Birth {
 	if a == b {
 		return BirthExact
 	}
-	if a[:5]+a[8:]+"-"+a[5:7] == b {
+	if a[:5] == b[:5] && a[5:7] == b[8:] && a[8:] == b[5:7] {
 		return BirthSwapped
 	}
 	digits, parts := 0, 0
@@ -141,4 +168,87 @@ func BirthDates(a, b string) Birth {
 		return BirthTwoParts
 	}
 	return BirthDifferent
+}
+
+// Swapped is a date of birth with day and month changed round; empty where
+// that is no date, or the same.
+func Swapped(born string) string {
+	if len(born) != 10 || born[8:] > "12" || born[5:7] == born[8:] {
+		return ""
+	}
+	return born[:5] + born[8:] + "-" + born[5:7]
+}
+
+// Place is how far two postcodes agree.
+type Place int
+
+const (
+	PlaceMissing   Place = iota // one of the two is not given
+	PlaceDifferent              // another outward code
+	PlaceOutward                // the same outward code: a town or a part of one
+	PlaceSector                 // and the digit after it
+	PlaceTyped                  // one character apart
+	PlaceExact
+)
+
+// String is the level in words.
+func (p Place) String() string {
+	return [...]string{"not given", "different", "same outward code", "same sector", "one character apart", "same"}[p]
+}
+
+// Postcode is a postcode in capitals and without spaces; empty where it cannot
+// be one, or is one that stands for no fixed abode or an unknown place (the
+// codes that begin ZZ99).
+func Postcode(text string) string {
+	var out [8]byte
+	n := 0
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == ' ':
+			continue
+		case c >= 'a' && c <= 'z':
+			c -= 'a' - 'A'
+		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		default:
+			return ""
+		}
+		if n == 7 {
+			return ""
+		}
+		out[n] = c
+		n++
+	}
+	if n < 5 || string(out[:4]) == "ZZ99" {
+		return ""
+	}
+	return string(out[:n])
+}
+
+// Postcodes compares two postcodes as Postcode gives them.
+func Postcodes(a, b string) Place {
+	switch {
+	case a == "" || b == "":
+		return PlaceMissing
+	case a == b:
+		return PlaceExact
+	case len(a) == len(b):
+		differ := 0
+		for i := range len(a) {
+			if a[i] != b[i] {
+				differ++
+			}
+		}
+		if differ == 1 {
+			return PlaceTyped
+		}
+	}
+	outA, outB := a[:len(a)-3], b[:len(b)-3]
+	switch {
+	case outA != outB:
+		return PlaceDifferent
+	case a[len(outA)] == b[len(outB)]:
+		return PlaceSector
+	}
+	return PlaceOutward
 }

@@ -4,7 +4,8 @@ package compare
 // by a tenth of what is missing for each of up to four letters they share in
 // front, where Jaro's is above 0.7 (Winkler 1990).
 func JaroWinkler(a, b string) float64 {
-	x, y := []rune(a), []rune(b)
+	var roomX, roomY [maxWord]rune // names are short: nothing is allocated
+	x, y := letters(roomX[:0], a), letters(roomY[:0], b)
 	j := jaro(x, y)
 	if j <= 0.7 {
 		return j
@@ -16,12 +17,25 @@ func JaroWinkler(a, b string) float64 {
 	return j + float64(prefix)*0.1*(1-j)
 }
 
+// maxWord is how many letters of a word are compared.
+const maxWord = 64
+
+func letters(into []rune, word string) []rune {
+	for _, r := range word {
+		if len(into) == maxWord {
+			break
+		}
+		into = append(into, r)
+	}
+	return into
+}
+
 func jaro(x, y []rune) float64 {
 	if len(x) == 0 || len(y) == 0 {
 		return 0
 	}
 	window := max(max(len(x), len(y))/2-1, 0)
-	inX, inY := make([]bool, len(x)), make([]bool, len(y))
+	var inX, inY [maxWord]bool
 	matches := 0
 	for i, r := range x {
 		for j := max(0, i-window); j < min(len(y), i+window+1); j++ {
@@ -56,8 +70,10 @@ func jaro(x, y []rune) float64 {
 // with the next, that turns one word into the other; no letter is touched twice
 // (optimal string alignment).
 func Edits(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	before, last, row := make([]int, len(y)+1), make([]int, len(y)+1), make([]int, len(y)+1)
+	var roomX, roomY [maxWord]rune
+	x, y := letters(roomX[:0], a), letters(roomY[:0], b)
+	var rows [3][maxWord + 1]int
+	before, last, row := rows[0][:len(y)+1], rows[1][:len(y)+1], rows[2][:len(y)+1]
 	for j := range last {
 		last[j] = j
 	}
