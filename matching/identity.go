@@ -74,10 +74,22 @@ func Disagree(held, sent []weigh.Record) bool {
 	return true
 }
 
-// described are the descriptions of a registration's person: as registered,
-// and by each of the other names the setting knows.
-func described(r schemas.Registration) []weigh.Record { return describe(r.Person, r.Evidence.Aliases) }
-
-func describe(p schemas.Person, others []string) []weigh.Record {
+// described are the descriptions of a person: by name, and by each of the other
+// names they go by.
+func described(p schemas.Person, others []string) []weigh.Record {
 	return weigh.Person{GivenNames: p.GivenNames, FamilyName: p.FamilyName, Born: string(p.DateOfBirth), Sex: p.Sex, Postcode: p.Postcode, Others: others}.Records()
+}
+
+// exactly reports that somebody is described as they are held, but for other
+// forms of the names: what it takes to trust a number that nobody has traced.
+func exactly(held, sent []weigh.Record) bool {
+	for _, h := range held {
+		for _, s := range sent {
+			a := agree(h, s)
+			if a.birth == compare.BirthExact && a.given >= compare.Alias && a.family >= compare.Similar && !a.sexes {
+				return true
+			}
+		}
+	}
+	return false
 }

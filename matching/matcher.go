@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cpis/matching/index"
+	"cpis/matching/weigh"
 	"cpis/schemas"
 )
 
@@ -20,43 +21,61 @@ type Config struct {
 	BehindWait time.Duration
 	// LookupTime bounds one look into the index. Default 200 ms.
 	LookupTime time.Duration
+	// ByDetails lets INDICATOR be said without an NHS number, where the details
+	// of a registration leave no doubt. Default off: then it is POSSIBLE.
+	ByDetails bool
+	// Model is what agreement on a detail is worth. Default weigh.Default().
+	Model *weigh.Model
+	// Names says how common names are. Default weigh.Builtin().
+	Names *weigh.Names
 }
 
 // Index is where indicators are looked up. Lookup is one reading of one moment;
 // its errors are those of package index. It is called again and again while the
 // index is behind, and never retries by itself.
 type Index interface {
-	Lookup(ctx context.Context, refs []schemas.SubjectRef) (index.Snapshot, error)
+	Lookup(ctx context.Context, q index.Query) (index.Snapshot, error)
 }
 
 // Matcher decides. Safe for concurrent use.
 type Matcher struct {
-	config   Config
-	index    Index
-	open     func(value []byte) (schemas.Indicator, error)
+	config Config
+	scale  *weigh.Scale
+	index  Index
+	Describer
 	contacts *Directory
 	horizon  func(ctx context.Context) (int64, error)
 	now      func() time.Time
 	place    *time.Location
 }
 
-// New makes a matcher. open reads an entry of the index, with its person.
+// New makes a matcher. d reads the entries of the index, with their persons.
 // horizon is the next offset of the indicator topic: asked after the
 // registrations were read, it lies beyond every indicator that an authority was
 // told is taken before they were accepted.
-func New(c Config, idx Index, open func([]byte) (schemas.Indicator, error), contacts *Directory, horizon func(context.Context) (int64, error), now func() time.Time) (*Matcher, error) {
+func New(c Config, idx Index, d Describer, contacts *Directory, horizon func(context.Context) (int64, error), now func() time.Time) (*Matcher, error) {
 	if c.BehindWait == 0 {
 		c.BehindWait = 250 * time.Millisecond
 	}
 	if c.LookupTime == 0 {
 		c.LookupTime = 200 * time.Millisecond
 	}
+	if c.Model == nil {
+		m := weigh.Default()
+		c.Model = &m
+	}
+	if c.Names == nil {
+		c.Names = weigh.Builtin()
+	}
 	place, err := time.LoadLocation("Europe/London")
 	if err != nil {
 		return nil, err
 	}
-	return &Matcher{c, idx, open, contacts, horizon, now, place}, nil
+	return &Matcher{c, weigh.NewScale(*c.Model, c.Names), idx, d, contacts, horizon, now, place}, nil
 }
+
+// Place is where days are civil days.
+func (m *Matcher) Place() *time.Location { return m.place }
 
 // behindPause is between two looks at an index that is behind.
 const behindPause = 2 * time.Millisecond
@@ -66,56 +85,29 @@ const behindPause = 2 * time.Millisecond
 func (m *Matcher) Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision {
 	now := m.now()
 	out := make([]schemas.Decision, len(regs))
-	var refs []schemas.SubjectRef
+	asked := make([]inquiry, len(regs))
+	var q index.Query
 	for i, r := range regs {
-		if reason := unusable(r); reason != "" {
-			out[i] = schemas.Decision{State: schemas.StateNotChecked, Reason: reason}
-		} else {
-			refs = append(refs, r.SubjectRef)
-		}
+		asked[i] = m.inquire(r, now)
+		q.Subjects = append(q.Subjects, asked[i].subjects()...)
+		q.Blocks = append(q.Blocks, asked[i].blocks...)
 	}
-	if len(refs) == 0 {
-		return out
-	}
-	snapshot, failed := m.look(ctx, refs)
+	snapshot, failed := m.look(ctx, q)
 	fresh := schemas.Freshness{Generation: snapshot.Marker.Generation, Position: snapshot.Marker.Position, AsOf: snapshot.Marker.AsOf.UTC().Truncate(time.Millisecond), LateAuthorities: m.contacts.Late(now)}
-	for i, r := range regs {
-		switch {
-		case out[i].State != "":
-		case failed != "":
+	for i := range regs {
+		if failed != "" {
 			out[i] = schemas.Decision{State: schemas.StateCheckFailed, Reason: failed}
-		default:
-			out[i] = m.one(r, snapshot, now)
+		} else {
+			out[i] = m.one(ctx, &asked[i], snapshot)
 		}
 		out[i].Freshness = fresh
 	}
 	return out
 }
 
-// unusable says why a registration has no identity to check, empty where it
-// has. An indicator rests on a verified number and nothing less.
-func unusable(r schemas.Registration) schemas.Reason {
-	switch r.NumberStatus {
-	case schemas.NumberVerified:
-		if r.Person.Number.IsZero() {
-			return schemas.ReasonNumberAbsent
-		}
-		return ""
-	case schemas.NumberUnverified:
-		return schemas.ReasonNumberUnverified
-	case schemas.NumberInvalid:
-		return schemas.ReasonNumberInvalid
-	case schemas.NumberConflict:
-		return schemas.ReasonNumberConflict
-	case schemas.NumberOtherCountry:
-		return schemas.ReasonOtherCountry
-	}
-	return schemas.ReasonNumberAbsent
-}
-
 // look reads the index once it is as new as it must be. The reason is empty
 // when the snapshot can be trusted.
-func (m *Matcher) look(ctx context.Context, refs []schemas.SubjectRef) (index.Snapshot, schemas.Reason) {
+func (m *Matcher) look(ctx context.Context, q index.Query) (index.Snapshot, schemas.Reason) {
 	limited, cancel := context.WithTimeout(ctx, m.config.BehindWait+m.config.LookupTime)
 	defer cancel()
 	type answer struct {
@@ -127,7 +119,7 @@ func (m *Matcher) look(ctx context.Context, refs []schemas.SubjectRef) (index.Sn
 		n, err := m.horizon(limited)
 		asked <- answer{n, err}
 	}()
-	snapshot, err := m.lookup(limited, refs)
+	snapshot, err := m.lookup(limited, q)
 	horizon := <-asked
 	if horizon.err != nil {
 		return snapshot, schemas.ReasonIndexUnreachable
@@ -140,15 +132,15 @@ func (m *Matcher) look(ctx context.Context, refs []schemas.SubjectRef) (index.Sn
 		case <-time.After(behindPause):
 		case <-limited.Done():
 		}
-		snapshot, err = m.lookup(limited, refs)
+		snapshot, err = m.lookup(limited, q)
 	}
 	return snapshot, reasonOf(err)
 }
 
-func (m *Matcher) lookup(ctx context.Context, refs []schemas.SubjectRef) (index.Snapshot, error) {
+func (m *Matcher) lookup(ctx context.Context, q index.Query) (index.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.config.LookupTime)
 	defer cancel()
-	return m.index.Lookup(ctx, refs)
+	return m.index.Lookup(ctx, q)
 }
 
 func reasonOf(err error) schemas.Reason {
@@ -163,54 +155,6 @@ func reasonOf(err error) schemas.Reason {
 		return schemas.ReasonIndexCorrupt
 	}
 	return schemas.ReasonIndexUnreachable
-}
-
-// one decides a registration with a verified number from an index that is
-// whole and new enough.
-func (m *Matcher) one(r schemas.Registration, s index.Snapshot, now time.Time) schemas.Decision {
-	entries, err := s.Entries(r.SubjectRef)
-	if err != nil {
-		return schemas.Decision{State: schemas.StateCheckFailed, Reason: reasonOf(err)}
-	}
-	today := schemas.DateOf(now, m.place)
-	asked := described(r)
-	var plans []schemas.Plan
-	current := false
-	for _, e := range entries {
-		i, err := m.open(e.Value)
-		if err != nil || i.SubjectRef != r.SubjectRef {
-			return schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonIndexCorrupt}
-		}
-		born := i.Person.DateOfBirth
-		if born == "" {
-			born = r.Person.DateOfBirth
-		}
-		visible, ended, until := shown(i, born, today)
-		if !visible {
-			continue
-		}
-		if Disagree(describe(i.Person, nil), asked) {
-			return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonIdentityConflict}
-		}
-		current = current || !ended
-		plans = append(plans, m.plan(i, until, now))
-	}
-	newestFirst(plans, today)
-	switch {
-	case current:
-		return schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Plans: plans}
-	case len(plans) > 0:
-		return schemas.Decision{State: schemas.StateIndicatorEnded, Reason: schemas.ReasonPlanEnded, Plans: plans}
-	}
-	// A plan is never hidden by the range its number lies in, but none found
-	// under a number that England did not issue says nothing.
-	switch r.Person.Number.Country() {
-	case schemas.England, schemas.TestRange:
-		return schemas.Decision{State: schemas.StateNoneShared, Reason: schemas.ReasonNothingShared}
-	case schemas.Unissued:
-		return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonNumberInvalid}
-	}
-	return schemas.Decision{State: schemas.StateNotChecked, Reason: schemas.ReasonOtherCountry}
 }
 
 func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) schemas.Plan {

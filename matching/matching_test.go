@@ -206,7 +206,8 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = reader.Close() })
-	writer, err := index.OpenWriter(config, w.keys, slog.New(slog.DiscardHandler))
+	d := Describer{Keys: w.keys, Open: w.open}
+	writer, err := index.OpenWriter(config, w.keys, d.Describe, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { cancel(); <-done })
 	contacts := NewDirectory(36 * time.Hour)
 	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
-	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, reader, w.open, contacts, w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }); err != nil {
+	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, reader, d, contacts, w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -294,6 +295,9 @@ func TestTheSixAnswers(t *testing.T) {
 	twin.GivenNames = "Eve"
 	stranger := swapped
 	stranger.FamilyName = "Other"
+	nobody := schemas.Person{FamilyName: "Nemo", GivenNames: "Zebedee Quill", DateOfBirth: "2014-02-03", Sex: "M", Postcode: "ZZ1 1ZZ"}
+	unheld := nobody
+	unheld.Number = number(t, "9990000026")
 	for name, c := range map[string]struct {
 		r      schemas.Registration
 		state  schemas.State
@@ -305,11 +309,14 @@ func TestTheSixAnswers(t *testing.T) {
 		"Scottish, nothing shared": {schemas.Registration{Person: schemas.Person{Number: english(t, "01")}}, schemas.StateNotChecked, schemas.ReasonOtherCountry},
 		"unissued range":           {schemas.Registration{Person: schemas.Person{Number: english(t, "5")}}, schemas.StateNotChecked, schemas.ReasonNumberInvalid},
 		"a plan in another range":  {schemas.Registration{Person: foreign}, schemas.StateIndicator, schemas.ReasonPlanCurrent},
-		"not verified":             {schemas.Registration{Person: ada, NumberStatus: schemas.NumberUnverified}, schemas.StateNotChecked, schemas.ReasonNumberUnverified},
-		"none given":               {schemas.Registration{NumberStatus: schemas.NumberAbsent}, schemas.StateNotChecked, schemas.ReasonNumberAbsent},
+		"not verified, just so":    {schemas.Registration{Person: ada, NumberStatus: schemas.NumberUnverified}, schemas.StateIndicator, schemas.ReasonDetailsAgree},
+		"not verified, swapped":    {schemas.Registration{Person: swapped, NumberStatus: schemas.NumberUnverified}, schemas.StatePossible, schemas.ReasonDetailsMayAgree},
+		"not verified, not held":   {schemas.Registration{Person: unheld, NumberStatus: schemas.NumberUnverified}, schemas.StateNotChecked, schemas.ReasonNumberUnverified},
+		"none given":               {schemas.Registration{NumberStatus: schemas.NumberAbsent}, schemas.StateNotChecked, schemas.ReasonTooLittle},
+		"none given, nobody fits":  {schemas.Registration{NumberStatus: schemas.NumberAbsent, Person: nobody}, schemas.StateNotChecked, schemas.ReasonNumberAbsent},
 		"wrong check digit":        {schemas.Registration{NumberStatus: schemas.NumberInvalid}, schemas.StateNotChecked, schemas.ReasonNumberInvalid},
 		"trace conflict":           {schemas.Registration{Person: ada, NumberStatus: schemas.NumberConflict}, schemas.StateNotChecked, schemas.ReasonNumberConflict},
-		"verified but no number":   {schemas.Registration{}, schemas.StateNotChecked, schemas.ReasonNumberAbsent},
+		"verified but no number":   {schemas.Registration{}, schemas.StateNotChecked, schemas.ReasonTooLittle},
 		"another's number":         {schemas.Registration{Person: twin}, schemas.StateNotChecked, schemas.ReasonIdentityConflict},
 		"day and month swapped":    {schemas.Registration{Person: swapped}, schemas.StateIndicator, schemas.ReasonPlanCurrent},
 		"swapped, other family":    {schemas.Registration{Person: stranger}, schemas.StateNotChecked, schemas.ReasonIdentityConflict},

@@ -15,8 +15,15 @@ import (
 // Decider answers registrations, in order, one decision each. It never fails:
 // what it cannot tell is a decision with the state CHECK_FAILED. It may take as
 // long as its own limits allow, and is called from several goroutines.
+//
+// An answer rests on indicators. Watched are names for those that one rests on,
+// or would rest on; Touched are the names of an indicator record, whose value is
+// nil where it is taken back. Where they share one, the record is news to the
+// answer.
 type Decider interface {
 	Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision
+	Watched(reg schemas.Registration) []string
+	Touched(key, value []byte) []string
 }
 
 var (
@@ -44,6 +51,7 @@ type Decide struct {
 	Decider Decider
 	Client  *topics.Client
 	Logger  *slog.Logger
+	Place   *time.Location // by whose civil days plans begin and end
 	history history
 }
 
@@ -88,7 +96,7 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 			errs[i] = err
 			continue
 		}
-		before, told := l.episodes.last(string(a.reg.SubjectRef), t.Offset)
+		before, told := l.episodes.last(t.Offset)
 		switch {
 		case !a.reg.Class.Checked(), !t.Again && l.told.answered.has(a.reg.EventID):
 			continue
@@ -149,7 +157,7 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 		State: d.State, Reason: d.Reason, Silent: r.Class == schemas.ClassScheduled || !r.Setting.Unscheduled(),
 		Repeat: r.Repeat, AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
 	if d.State.Matched() {
-		a.outcome.SubjectRef = r.SubjectRef
+		a.outcome.SubjectRef = d.Subject
 		a.outcome.Details = schemas.Details{Person: r.Person, Plans: d.Plans}
 	}
 	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
@@ -172,8 +180,13 @@ func (l *decideLane) unchanged(a *answer) bool {
 		return false
 	}
 	last.outcome = a.before.outcome
-	l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, last)
+	l.note(a, last)
 	return true
+}
+
+// note keeps a registration open with its newest answer.
+func (l *decideLane) note(a *answer, last lastAnswer) {
+	l.episodes.answered(l.d.Decider.Watched(a.reg), a.origin.Offset, a.reg.AcceptedAt, last)
 }
 
 func (d *Decide) provisionalID(event string) string {
@@ -218,7 +231,7 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 	for _, a := range telling {
 		l.told.published(&a.outcome)
 		if a.outcome.State != schemas.StateCheckFailed {
-			l.episodes.answered(string(a.reg.SubjectRef), a.origin.Offset, a.reg.AcceptedAt, l.d.lastAnswer(&a.outcome))
+			l.note(a, l.d.lastAnswer(&a.outcome))
 		}
 	}
 	for _, n := range notices {

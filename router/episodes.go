@@ -1,10 +1,10 @@
 package router
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,74 +24,96 @@ const (
 	headerPosition = "cpis_position" // index position behind it
 )
 
-// episode is a registration that was answered from the index and may have to
-// be answered anew.
+// episode is a registration that was answered and may have to be answered anew.
 type episode struct {
-	offset   int64 // of its record
 	accepted time.Time
+	names    []string // Decider.Watched
 	last     lastAnswer
 }
 
-// episodes are those of one partition, by the subject they are about. The lane
-// adds to them; the follower of the indicators looks.
+// episodes are the open registrations of one partition, by offset, and by what
+// they rest on. The lane adds to them; the follower of the indicators looks.
 type episodes struct {
-	mu        sync.Mutex
-	bySubject map[string][]episode // guarded by mu
+	mu     sync.Mutex
+	open   map[int64]*episode            // guarded by mu
+	byName map[string]map[int64]struct{} // guarded by mu
 }
 
-func newEpisodes() *episodes { return &episodes{bySubject: map[string][]episode{}} }
+func newEpisodes() *episodes {
+	return &episodes{open: map[int64]*episode{}, byName: map[string]map[int64]struct{}{}}
+}
 
 // answered notes a registration's newest answer. One that was not made from
 // the index is not touched by its changes.
-func (e *episodes) answered(subject string, offset int64, accepted time.Time, last lastAnswer) {
+func (e *episodes) answered(names []string, offset int64, accepted time.Time, last lastAnswer) {
 	if last.position < 0 {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := e.bySubject[subject]
-	for i := range list {
-		if list[i].offset == offset {
-			list[i].last = last
-			return
+	e.close(offset)
+	e.open[offset] = &episode{accepted, names, last}
+	for _, n := range names {
+		if e.byName[n] == nil {
+			e.byName[n] = map[int64]struct{}{}
+		}
+		e.byName[n][offset] = struct{}{}
+	}
+}
+
+// close forgets a registration. The caller holds mu.
+func (e *episodes) close(offset int64) {
+	ep := e.open[offset]
+	if ep == nil {
+		return
+	}
+	delete(e.open, offset)
+	for _, n := range ep.names {
+		delete(e.byName[n], offset)
+		if len(e.byName[n]) == 0 {
+			delete(e.byName, n)
 		}
 	}
-	e.bySubject[subject] = append(list, episode{offset, accepted, last})
 }
 
 // last finds the newest answer to a registration.
-func (e *episodes) last(subject string, offset int64) (lastAnswer, bool) {
+func (e *episodes) last(offset int64) (lastAnswer, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, ep := range e.bySubject[subject] {
-		if ep.offset == offset {
-			return ep.last, true
-		}
+	if ep := e.open[offset]; ep != nil {
+		return ep.last, true
 	}
 	return lastAnswer{}, false
 }
 
-// touched lists the registrations, by offset, to which a change of the subject
-// is news, and forgets those that are closed.
-func (e *episodes) touched(subject string, change int64, now time.Time) []int64 {
+// touched lists the registrations, by offset, to which a change is news that
+// has these names.
+func (e *episodes) touched(names []string, change int64) []int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []int64
-	var kept []episode
-	for _, ep := range e.bySubject[subject] {
-		if now.Sub(ep.accepted) > openFor {
-			continue
-		}
-		kept = append(kept, ep)
-		if change >= ep.last.position {
-			out = append(out, ep.offset)
+	for _, n := range names {
+		for offset := range e.byName[n] {
+			if change >= e.open[offset].last.position {
+				out = append(out, offset)
+			}
 		}
 	}
-	if len(kept) == 0 {
-		delete(e.bySubject, subject)
-	} else {
-		e.bySubject[subject] = kept
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// before lists the registrations whose answer was given before a day.
+func (e *episodes) before(day schemas.Date, place *time.Location) []int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []int64
+	for offset, ep := range e.open {
+		if schemas.DateOf(ep.last.at, place) < day {
+			out = append(out, offset)
+		}
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -101,11 +123,9 @@ func (e *episodes) oldest() (int64, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	first, found := int64(0), false
-	for _, list := range e.bySubject {
-		for _, ep := range list {
-			if !found || ep.last.position < first {
-				first, found = ep.last.position, true
-			}
+	for _, ep := range e.open {
+		if !found || ep.last.position < first {
+			first, found = ep.last.position, true
 		}
 	}
 	return first, found
@@ -114,13 +134,11 @@ func (e *episodes) oldest() (int64, bool) {
 // sweep forgets what is closed.
 func (e *episodes) sweep(now time.Time) {
 	e.mu.Lock()
-	subjects := make([]string, 0, len(e.bySubject))
-	for s := range e.bySubject {
-		subjects = append(subjects, s)
-	}
-	e.mu.Unlock()
-	for _, s := range subjects {
-		e.touched(s, -1, now)
+	defer e.mu.Unlock()
+	for offset, ep := range e.open {
+		if now.Sub(ep.accepted) > openFor {
+			e.close(offset)
+		}
 	}
 }
 
@@ -129,7 +147,9 @@ const sweepEvery = 10 * time.Minute
 
 // follow watches the indicators and hands on each registration that a change
 // touches, to be decided again. What changed while nobody watched is read
-// first. It returns when ctx ends or something fails.
+// first. When the day turns, a plan may begin or end that was shared long ago:
+// then every open registration is decided again. It returns when ctx ends or
+// something fails.
 func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error) error {
 	ends, err := l.d.Client.Ends(ctx, schemas.TopicIndicator)
 	if err != nil {
@@ -140,7 +160,14 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 		next = min(next, from)
 	}
 	swept := l.d.Now()
+	var day schemas.Date
 	for {
+		if today := schemas.DateOf(l.d.Now(), l.d.Place); today != day {
+			if err := l.handOn(ctx, l.episodes.before(today, l.d.Place), again); err != nil {
+				return err
+			}
+			day = today
+		}
 		b, err := l.d.Client.Fetch(ctx, schemas.TopicIndicator, 0, next, fetchWait, fetchBytes)
 		var gap *topics.GapError
 		switch {
@@ -151,21 +178,8 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 			return fmt.Errorf("follow indicators: %w", err)
 		}
 		for _, r := range b.Records {
-			parts := bytes.Split(r.Key, []byte("/"))
-			if len(parts) != 3 {
-				continue // the index complains of it
-			}
-			for _, offset := range l.episodes.touched(string(parts[1]), r.Offset, l.d.Now()) {
-				reg, err := l.registration(ctx, offset)
-				if err != nil {
-					return err
-				}
-				if reg == nil {
-					continue
-				}
-				if err := again(*reg); err != nil {
-					return err
-				}
+			if err := l.handOn(ctx, l.episodes.touched(l.d.Decider.Touched(r.Key, r.Value), r.Offset), again); err != nil {
+				return err
 			}
 		}
 		next = b.Next
@@ -174,6 +188,23 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 			swept = now
 		}
 	}
+}
+
+// handOn reads registrations and hands them on.
+func (l *decideLane) handOn(ctx context.Context, offsets []int64, again func(topics.Record) error) error {
+	for _, offset := range offsets {
+		reg, err := l.registration(ctx, offset)
+		if err != nil {
+			return err
+		}
+		if reg == nil {
+			continue
+		}
+		if err := again(*reg); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // registration reads one record of the lane's partition; nil where it expired.
@@ -206,10 +237,11 @@ type lastAnswer struct {
 	outcome  string // its id
 	hash     string // keyed, of what it says
 	position int64  // of the index behind it: changes from here on are news; -1 where the index was not asked
+	at       time.Time
 }
 
 func (d *Decide) lastAnswer(o *schemas.Outcome) lastAnswer {
-	l := lastAnswer{o.OutcomeID, d.answerHash(o), o.Freshness.Position}
+	l := lastAnswer{o.OutcomeID, d.answerHash(o), o.Freshness.Position, o.DecidedAt}
 	if o.Freshness.Generation == "" {
 		l.position = -1
 	}

@@ -15,7 +15,10 @@ import (
 
 // truth decides from the indicator topic itself, as an index would that is
 // always up with it.
-type truth struct{ b *bench }
+type truth struct {
+	bySubject
+	b *bench
+}
 
 func (d truth) Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision {
 	out := make([]schemas.Decision, len(regs))
@@ -23,7 +26,7 @@ func (d truth) Decide(ctx context.Context, regs []schemas.Registration) []schema
 	for i, r := range regs {
 		out[i] = schemas.Decision{State: schemas.StateNoneShared, Reason: schemas.ReasonNothingShared}
 		if start, ok := plans[string(r.SubjectRef)]; ok {
-			out[i] = schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Plans: []schemas.Plan{
+			out[i] = schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Subject: r.SubjectRef, Plans: []schemas.Plan{
 				{Authority: "E06A", AuthorityName: "A", PlanType: schemas.PlanChildProtection, PlanStart: start}}}
 		}
 		out[i].Freshness = schemas.Freshness{Generation: "g", Position: position}
@@ -80,7 +83,7 @@ func TestAPlanThatComesLaterReachesTheVisit(t *testing.T) {
 	b := newBench(t, 1)
 	b.accept(registration(1), registration(2))
 	step := 2
-	b.decide(truth{b}, b.producer, func() bool {
+	b.decide(truth{b: b}, b.producer, func() bool {
 		n := len(read[schemas.Outcome](b, schemas.TopicOutcome))
 		switch {
 		case n == 2 && step == 2:
@@ -124,10 +127,10 @@ func TestAPlanThatComesLaterReachesTheVisit(t *testing.T) {
 func TestAPlanThatComesWhileTheMatcherIsAway(t *testing.T) {
 	b := newBench(t, 3)
 	b.accept(registration(1), registration(2), registration(3))
-	b.decide(truth{b}, b.producer, b.outcomes(3))
+	b.decide(truth{b: b}, b.producer, b.outcomes(3))
 	b.share(2, "2026-01-02")
-	b.decide(truth{b}, b.producer, b.outcomes(4))
-	b.decide(truth{b}, b.producer, b.outcomes(4)) // and once only
+	b.decide(truth{b: b}, b.producer, b.outcomes(4))
+	b.decide(truth{b: b}, b.producer, b.outcomes(4)) // and once only
 	outcomes := read[schemas.Outcome](b, schemas.TopicOutcome)
 	if last := outcomes[len(outcomes)-1]; len(outcomes) != 4 || b.newest()["2"] != schemas.StateIndicator || b.newest()["1"] != schemas.StateNoneShared {
 		t.Errorf("%d outcomes, last %s", len(outcomes), last.State)
@@ -151,11 +154,11 @@ func TestACrashInACorrection(t *testing.T) {
 			t.Run(fmt.Sprint(topic, " ", kept), func(t *testing.T) {
 				b := newBench(t, 1)
 				b.accept(registration(1))
-				b.decide(truth{b}, b.producer, b.outcomes(1))
+				b.decide(truth{b: b}, b.producer, b.outcomes(1))
 				b.share(1, "2026-01-02")
 				c := &crash{Appender: b.producer, topic: topic, kept: kept}
-				b.decide(truth{b}, c, c.dead)
-				b.decide(truth{b}, b.producer, b.outcomes(2))
+				b.decide(truth{b: b}, c, c.dead)
+				b.decide(truth{b: b}, b.producer, b.outcomes(2))
 				outcomes, audits := map[string]bool{}, map[string]bool{}
 				for _, o := range read[schemas.Outcome](b, schemas.TopicOutcome) {
 					outcomes[o.OutcomeID] = true
@@ -203,7 +206,7 @@ func TestBothSidesFire(t *testing.T) {
 	})
 	for range 4 {
 		began := time.Now()
-		b.decide(truth{b}, b.producer, func() bool { return time.Since(began) > 60*time.Millisecond })
+		b.decide(truth{b: b}, b.producer, func() bool { return time.Since(began) > 60*time.Millisecond })
 	}
 	wait.Wait()
 	right := func() bool {
@@ -220,7 +223,7 @@ func TestBothSidesFire(t *testing.T) {
 		}
 		return true
 	}
-	b.decide(truth{b}, b.producer, right)
+	b.decide(truth{b: b}, b.producer, right)
 	ids := map[string]int{}
 	for _, o := range read[schemas.Outcome](b, schemas.TopicOutcome) {
 		ids[o.OutcomeID]++
@@ -240,7 +243,7 @@ func TestAnswersAreNotGuessedFromTheirHeaders(t *testing.T) {
 		b := newBench(t, 1)
 		b.share(1, "2026-01-02")
 		b.accept(registration(1))
-		b.decide(truth{b}, b.producer, b.outcomes(1))
+		b.decide(truth{b: b}, b.producer, b.outcomes(1))
 		err := ReadSince(context.Background(), b.client, schemas.TopicOutcome, time.Time{}, func(r topics.Record) error {
 			seen[headersOf(r)[headerAnswer]] = true
 			return nil

@@ -132,9 +132,16 @@ func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
 	}
 	note := func(batch []topics.Record) error {
 		for _, r := range batch {
-			if last, ok := l.told.last[headersOf(r)["ce_id"]]; ok {
-				l.episodes.answered(string(r.Key), r.Offset, r.Time, last)
+			last, ok := l.told.last[headersOf(r)["ce_id"]]
+			if !ok {
+				continue
 			}
+			a, err := l.read(ctx, Task{Record: r})
+			if err != nil { // it was answered, so it could be read; now nothing can be added to the answer
+				l.d.Logger.Warn("registration cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
+				continue
+			}
+			l.note(a, last)
 		}
 		return nil
 	}
@@ -206,7 +213,7 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 			outcomes[head["ce_id"]] = true
 		}
 		if event := head[headerEvent]; event != "" {
-			h.last[event] = lastAnswer{head["ce_id"], head[headerAnswer], head.int(headerPosition)}
+			h.last[event] = lastAnswer{head["ce_id"], head[headerAnswer], head.int(headerPosition), r.Time}
 		}
 		return nil
 	})

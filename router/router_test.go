@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,9 +99,19 @@ func (b *bench) accept(regs ...schemas.Registration) {
 	}
 }
 
+// bySubject is a decider's answers resting on the indicators of the subject.
+type bySubject struct{}
+
+func (bySubject) Watched(r schemas.Registration) []string { return []string{string(r.SubjectRef)} }
+
+func (bySubject) Touched(key, _ []byte) []string {
+	return []string{string(bytes.Split(key, []byte("/"))[1])}
+}
+
 // decider answers by the NHS number: the first is on a plan; while broken it
 // can tell nobody anything.
 type decider struct {
+	bySubject
 	mu     sync.Mutex
 	broken bool
 	asked  int
@@ -117,7 +128,7 @@ func (d *decider) Decide(_ context.Context, regs []schemas.Registration) []schem
 		case d.broken:
 			out[i] = schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonIndexUnreachable}
 		case r.Person.Number == number(0) && !d.flip, r.Person.Number == number(1) && d.flip:
-			out[i] = schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Plans: []schemas.Plan{
+			out[i] = schemas.Decision{State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Subject: r.SubjectRef, Plans: []schemas.Plan{
 				{Authority: "E06A", AuthorityName: "A", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-02", RecordID: "A1"},
 				{Authority: "E06B", AuthorityName: "B", PlanType: schemas.PlanLookedAfter, PlanStart: "2025-01-02", RecordID: "B1"}}}
 		default:
@@ -138,7 +149,7 @@ func (b *bench) decide(d Decider, log Appender, enough func() bool) {
 	b.t.Helper()
 	publish := *b.publish
 	publish.Log = log
-	stage := &Decide{Publisher: &publish, Keys: b.keys, Decider: d, Client: b.client, Logger: slog.New(slog.DiscardHandler)}
+	stage := &Decide{Publisher: &publish, Keys: b.keys, Decider: d, Client: b.client, Logger: slog.New(slog.DiscardHandler), Place: time.UTC}
 	s := &Stage{Topic: schemas.TopicRegistration, Group: "matcher", Open: stage.Open, AnswerBehind: true, Client: b.client, Dead: b.dead,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	b.run(s, enough)

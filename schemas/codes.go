@@ -115,6 +115,10 @@ type Reason string
 const (
 	ReasonPlanCurrent       Reason = "PLAN_CURRENT"
 	ReasonPlanEnded         Reason = "PLAN_ENDED"
+	ReasonPlanOfMother      Reason = "PLAN_OF_MOTHER"    // an unborn plan, found under the mother's number
+	ReasonDetailsAgree      Reason = "DETAILS_AGREE"     // number not traced, or none, and the details leave no doubt
+	ReasonDetailsMayAgree   Reason = "DETAILS_MAY_AGREE" // somebody protected fits; POSSIBLE
+	ReasonTooLittle         Reason = "TOO_LITTLE"        // no number, and not enough else to look for
 	ReasonNothingShared     Reason = "NOTHING_SHARED"
 	ReasonNumberAbsent      Reason = "NUMBER_ABSENT"
 	ReasonNumberInvalid     Reason = "NUMBER_INVALID"

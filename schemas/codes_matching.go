@@ -18,6 +18,10 @@ func (r Reason) Code() Code {
 		return "CPIS-M006"
 	case ReasonNotEnrolled:
 		return "CPIS-M007"
+	case ReasonTooLittle:
+		return "CPIS-M008"
+	case ReasonDetailsMayAgree, ReasonDetailsAgree:
+		return "CPIS-M009"
 	case ReasonIndexUnreachable, ReasonIndexIncomplete, ReasonIndexBehind, ReasonIndexCorrupt, ReasonEarlierUnanswered:
 		return "CPIS-M010"
 	}
@@ -41,6 +45,10 @@ func matchingCodes() []Entry {
 			"Use the child protection contacts of the country named on the record.", answered},
 		{"CPIS-M007", "This care setting is not enrolled", "Nobody has agreed that this setting may ask.",
 			"Ask the operators of the broker to enrol it.", answered},
+		{"CPIS-M008", "Too little is known to look for the person", "There is no NHS number, and name, date of birth and postcode would not tell one child from another even if they all agreed.",
+			"Ask for name, date of birth and postcode, trace the NHS number and register again.", answered},
+		{"CPIS-M009", "The details may be those of somebody for whom a plan is shared", "Without a verified number nobody can be told apart for certain from a namesake, a brother, a sister or a twin.",
+			"Trace the NHS number and register again. At the desk this reads as any other identity that is not confirmed; the safeguarding lead sees the difference.", answered},
 		{"CPIS-M010", "The check could not be made just now", "The index of plans could not be read, is being built, or is older than it must be; saying \"no plan\" would be a guess.",
 			"Use your local fallback. The check is tried again by itself, and the answer follows.", "Taken; the setting is told CHECK_FAILED, then the answer as soon as there is one."},
 	}

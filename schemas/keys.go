@@ -130,6 +130,18 @@ func (k *Keyring) ref(parts ...string) SubjectRef {
 	return SubjectRef(fmt.Sprintf("%08x-%s", k.subject.PrimaryID, digest(k.subject, parts)))
 }
 
+// Block is the pseudonym of something that people share, such as a date of
+// birth or a postcode: a key under which they are looked for.
+func (k *Keyring) Block(text string) [16]byte {
+	var out [16]byte
+	sum, err := k.subject.ComputePrimaryPRF(append([]byte("block:"), text...), uint32(len(out)))
+	if err != nil {
+		panic(fmt.Sprintf("derive block: %v", err)) // only for an output length the key cannot give
+	}
+	copy(out[:], sum)
+	return out
+}
+
 // ID derives a 128-bit id, in hex, from what it names. The same parts give the
 // same id in every process that holds the key, and no one else can derive it.
 func (k *Keyring) ID(parts ...string) string { return digest(k.event, parts) }

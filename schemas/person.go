@@ -108,6 +108,7 @@ type Person struct {
 	DateOfBirth Date   // never shifted by a time zone
 	Sex         string // M, F, O or U; no match rests on it alone
 	Postcode    string
+	OtherNames  string // further names the person is or was known by, FAMILY^GIVEN, with ; between them
 	LocalID     string // the sender's own number: hospital number or LA record id
 }
 

@@ -270,4 +270,5 @@ type Decision struct {
 	Reason    Reason
 	Plans     []Plan // newest first, only for a matched state
 	Freshness Freshness
+	Subject   SubjectRef // whose plans they are, only for a matched state
 }

@@ -154,6 +154,7 @@ type personFields struct {
 	Sex         string `avro:"sex"`
 	Postcode    string `avro:"postcode"`
 	LocalID     string `avro:"local_id"`
+	OtherNames  string `avro:"other_names"`
 }
 
 // evidenceFields is an Evidence as it is written just before sealing.
@@ -178,11 +179,11 @@ type detailsFields struct {
 }
 
 func openedPerson(p Person) personFields {
-	return personFields{p.Number.Reveal(), p.FamilyName, p.GivenNames, p.DateOfBirth, p.Sex, p.Postcode, p.LocalID}
+	return personFields{p.Number.Reveal(), p.FamilyName, p.GivenNames, p.DateOfBirth, p.Sex, p.Postcode, p.LocalID, p.OtherNames}
 }
 
 func (f personFields) person() (Person, error) {
-	p := Person{FamilyName: f.FamilyName, GivenNames: f.GivenNames, DateOfBirth: f.DateOfBirth, Sex: f.Sex, Postcode: f.Postcode, LocalID: f.LocalID}
+	p := Person{FamilyName: f.FamilyName, GivenNames: f.GivenNames, DateOfBirth: f.DateOfBirth, Sex: f.Sex, Postcode: f.Postcode, LocalID: f.LocalID, OtherNames: f.OtherNames}
 	if f.Number == "" {
 		return p, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cpis/connectors/socialcare"
+	"cpis/matching/index"
 	"cpis/router"
 	"cpis/router/topics"
 	"cpis/schemas"
@@ -29,7 +30,7 @@ func (c carer) Held(ctx context.Context, want []schemas.Indicator) (map[string]i
 	for i, w := range want {
 		refs[i] = w.SubjectRef
 	}
-	snapshot, err := c.reader.Lookup(ctx, refs)
+	snapshot, err := c.reader.Lookup(ctx, index.Query{Subjects: refs})
 	if err != nil {
 		return nil, fmt.Errorf("look up what is held: %w", err)
 	}

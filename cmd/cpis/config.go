@@ -93,6 +93,18 @@ type MatchingConfig struct {
 	// LateAfter is how old an authority's last load may be before answers name
 	// it as late. Default 36h.
 	LateAfter time.Duration `yaml:"late_after"`
+	// ByDetails lets INDICATOR be said to a registration without an NHS number
+	// whose details leave no doubt. Default false: it is POSSIBLE, and the desk
+	// is told to trace the number.
+	ByDetails bool `yaml:"by_details"`
+	// GivenTable and FamilyTable say how common names are: CSV with sex, name,
+	// birth_years_from, births, and with surname, frequency; .gz too. Default
+	// none: the table that comes with the broker.
+	GivenTable  string `yaml:"given_table"`
+	FamilyTable string `yaml:"family_table"`
+	// Weights is a file that cpis match calibrate wrote. Default none: the
+	// weights that come with the broker.
+	Weights string `yaml:"weights"`
 }
 
 // LogConfig is what goes to standard error.

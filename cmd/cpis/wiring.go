@@ -107,16 +107,17 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.add("contacts", s.followContacts)
 	}
 	if c.has(roleMatcher) {
-		if s.writer, err = index.OpenWriter(index.Config{URL: c.Redis.URL}, s.keys, log); err != nil {
+		describer := matching.Describer{Keys: s.keys, Open: s.openIndicator}
+		if s.writer, err = index.OpenWriter(index.Config{URL: c.Redis.URL}, s.keys, describer.Describe, log); err != nil {
 			return nil, err
 		}
 		s.stop(s.writer.Close)
 		s.add("index", s.followIndicators)
-		matcher, err := matching.New(matching.Config{}, s.reader, s.openIndicator, s.contacts, s.horizon, time.Now)
+		matcher, err := matching.New(matching.Config{ByDetails: c.Matching.ByDetails}, s.reader, describer, s.contacts, s.horizon, time.Now)
 		if err != nil {
 			return nil, err
 		}
-		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Client: s.client, Logger: log}
+		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Client: s.client, Logger: log, Place: matcher.Place()}
 		s.decide = &router.Stage{Topic: schemas.TopicRegistration, Group: groupMatcher, Open: decide.Open, AnswerBehind: true,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
 		s.add("matcher", s.startDeciding)

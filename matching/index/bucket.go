@@ -30,11 +30,19 @@ func subject(key []byte) []byte {
 	return ref
 }
 
-// bucketOf is the bucket that holds a subject.
-func bucketOf(ref []byte, buckets int) int {
+// bucketOf is the bucket that holds a subject or a block.
+func bucketOf(name []byte, buckets int) int {
 	h := fnv.New64a()
-	_, _ = h.Write(ref)
+	_, _ = h.Write(name)
 	return int(h.Sum64() % uint64(buckets))
+}
+
+// describedKey is the key of a description in its bucket: the block, and a hash
+// of the indicator it came from.
+func describedKey(b Block, indicator []byte) []byte {
+	h := fnv.New64a()
+	_, _ = h.Write(indicator)
+	return h.Sum(b[:])
 }
 
 // bucketVersion is the first byte of an encoded bucket.
@@ -62,30 +70,40 @@ func appendBucket(buf []byte, entries []Entry) []byte {
 	return buf
 }
 
-// readBucket reads what appendBucket wrote. The entries share its memory.
-func readBucket(plain []byte) ([]Entry, error) {
+// scan hands the entries of what appendBucket wrote to each, in order, until
+// the end or until each returns false. The entries share its memory. A bucket
+// without its form is an error wherever the fault lies, unless each ended it.
+func scan(plain []byte, each func(Entry) bool) error {
 	if len(plain) == 0 || plain[0] != bucketVersion {
-		return nil, errBucket
+		return errBucket
 	}
 	n, rest, err := length(plain[1:], maxBucketEntries)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	entries := make([]Entry, 0, min(n, len(rest)))
 	for range n {
 		var e Entry
 		if e.Key, rest, err = chunk(rest); err != nil {
-			return nil, err
+			return err
 		}
 		if e.Value, rest, err = chunk(rest); err != nil {
-			return nil, err
+			return err
 		}
-		entries = append(entries, e)
+		if !each(e) {
+			return nil
+		}
 	}
 	if len(rest) > 0 {
-		return nil, errBucket
+		return errBucket
 	}
-	return entries, nil
+	return nil
+}
+
+// readBucket reads what appendBucket wrote. The entries share its memory.
+func readBucket(plain []byte) ([]Entry, error) {
+	var entries []Entry
+	err := scan(plain, func(e Entry) bool { entries = append(entries, e); return true })
+	return entries, err
 }
 
 func length(b []byte, most int) (int, []byte, error) {
@@ -102,6 +120,16 @@ func chunk(b []byte) ([]byte, []byte, error) {
 		return nil, nil, errBucket
 	}
 	return rest[:n:n], rest[n:], nil
+}
+
+// find is the value under a key, nil where there is none.
+func find(entries []Entry, key []byte) []byte {
+	for _, e := range entries {
+		if bytes.Equal(e.Key, key) {
+			return e.Value
+		}
+	}
+	return nil
 }
 
 // put sets or, with a nil value, removes the entry of a key.

@@ -12,6 +12,9 @@
 //	cpis:marker         sealed: which build of the index counts, whether it is
 //	                    whole, how far along the indicator topic it is
 //	cpis:b:GEN:N        sealed: the indicators of bucket N in build GEN
+//	cpis:d:GEN:N        sealed: descriptions of people, by what is looked for when
+//	                    somebody has no number: keyed hashes of a date of birth, a
+//	                    postcode, a pair of names
 //
 // A Reader asks for the marker and the buckets in one MGET, which Redis answers
 // from one moment. A Writer follows the indicator topic, alone; it changes
@@ -59,9 +62,40 @@ type Sealer interface {
 
 const markerKey = "cpis:marker"
 
-func bucketKey(generation string, n int) string {
-	return "cpis:b:" + generation + ":" + strconv.Itoa(n)
+// shelf is one of the two sets of buckets.
+type shelf string
+
+const (
+	indicators   shelf = "cpis:b:"
+	descriptions shelf = "cpis:d:"
+)
+
+// bucket names one bucket of a build.
+type bucket struct {
+	shelf shelf
+	n     int
 }
+
+func (b bucket) key(generation string) string {
+	return string(b.shelf) + generation + ":" + strconv.Itoa(b.n)
+}
+
+// Block is what a description is looked for under: a keyed hash of a date of
+// birth, a postcode or a pair of names.
+type Block [16]byte
+
+// Description is a person as an indicator describes them, under one block. The
+// index does not read values.
+type Description struct {
+	Block Block
+	Value []byte
+}
+
+// Describe gives the descriptions that an indicator record stands for, from its
+// key and value as they stand on the topic. It gives the same for the same
+// record, always: what it gave is taken back by asking it again. An error means
+// a record that cannot be read; it is held, and not described.
+type Describe func(key, value []byte) ([]Description, error)
 
 // Marker says what the index is worth.
 type Marker struct {

@@ -18,6 +18,15 @@ import (
 	"cpis/schemas"
 )
 
+// spell describes a record under each letter of its value.
+func spell(key, value []byte) ([]Description, error) {
+	var out []Description
+	for _, c := range value {
+		out = append(out, Description{Block: Block{c}, Value: append([]byte{c}, key...)})
+	}
+	return out, nil
+}
+
 // log is an indicator topic in memory.
 type log struct {
 	mu      sync.Mutex
@@ -102,7 +111,7 @@ func (e *env) start() {
 
 // follow runs a writer until stop.
 func (e *env) follow() (stop func(), ended chan error) {
-	w, err := OpenWriter(e.config, e.keys, slog.New(slog.DiscardHandler))
+	w, err := OpenWriter(e.config, e.keys, spell, slog.New(slog.DiscardHandler))
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -121,7 +130,7 @@ func (e *env) current() Snapshot {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		_, end, _ := e.log.Bounds(context.Background())
-		s, err := e.reader.Lookup(context.Background(), nil)
+		s, err := e.reader.Lookup(context.Background(), Query{})
 		if err == nil && s.Marker.Position == end {
 			return s
 		}
@@ -133,7 +142,7 @@ func (e *env) current() Snapshot {
 }
 
 func (e *env) lookup(subject string) (string, error) {
-	s, err := e.reader.Lookup(context.Background(), []schemas.SubjectRef{schemas.SubjectRef(subject)})
+	s, err := e.reader.Lookup(context.Background(), Query{Subjects: []schemas.SubjectRef{schemas.SubjectRef(subject)}})
 	if err != nil {
 		return "", err
 	}
@@ -203,7 +212,7 @@ func TestAbsenceIsNeverAMiss(t *testing.T) {
 			e.want("anna", "1 ")
 			stop()
 			n := bucketOf([]byte("anna"), m.Buckets)
-			damage(e, bucketKey(m.Generation, n), bucketKey(m.Generation, (n+1)%m.Buckets))
+			damage(e, bucket{indicators, n}.key(m.Generation), bucket{indicators, (n + 1) % m.Buckets}.key(m.Generation))
 			if got, err := e.lookup("anna"); err == nil {
 				t.Errorf("answered %q", got)
 			}
@@ -320,7 +329,7 @@ func TestGrowsWithItsEntries(t *testing.T) {
 	e.current()
 	e.want("subject 17", "17 ")
 	// Sweeping comes after the marker that says whole, off any answer's path.
-	for e.redis.Exists(context.Background(), bucketKey(first.Generation, 0)).Val() != 0 {
+	for e.redis.Exists(context.Background(), bucket{indicators, 0}.key(first.Generation)).Val() != 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the old build stays behind")
 		}
@@ -421,7 +430,7 @@ func BenchmarkLookup(b *testing.B) {
 			n++
 			refs[i] = schemas.SubjectRef(fmt.Sprint("subject ", n*31%(50*subjects)))
 		}
-		s, err := e.reader.Lookup(context.Background(), refs)
+		s, err := e.reader.Lookup(context.Background(), Query{Subjects: refs})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -45,42 +45,99 @@ func OpenReader(c Config, s Sealer) (*Reader, error) {
 // Close releases the connections.
 func (r *Reader) Close() error { return r.redis.Close() }
 
+// Query is what a look into the index is for.
+type Query struct {
+	Subjects []schemas.SubjectRef
+	Blocks   []Block
+}
+
+// buckets are those in which a query's answers lie, each once.
+func (q Query) buckets(of int) []bucket {
+	if of == 0 {
+		return nil
+	}
+	out := make([]bucket, 0, len(q.Subjects)+len(q.Blocks))
+	seen := make(map[bucket]struct{}, cap(out))
+	add := func(b bucket) {
+		if _, ok := seen[b]; !ok {
+			seen[b] = struct{}{}
+			out = append(out, b)
+		}
+	}
+	for _, ref := range q.Subjects {
+		add(bucket{indicators, bucketOf([]byte(ref), of)})
+	}
+	for i := range q.Blocks {
+		add(bucket{descriptions, bucketOf(q.Blocks[i][:], of)})
+	}
+	return out
+}
+
 // Snapshot is the index at one moment, as far as it was asked for.
 type Snapshot struct {
 	Marker  Marker
-	buckets map[int][]Entry
-	faults  map[int]error
+	buckets map[bucket]opened
+}
+
+// opened is what a bucket says, or why it cannot be read.
+type opened struct {
+	plain []byte
+	err   error
+}
+
+func (s Snapshot) scan(b bucket, each func(Entry)) error {
+	o, ok := s.buckets[b]
+	if !ok {
+		return fmt.Errorf("%w: bucket was not asked for", ErrCorrupt)
+	}
+	if o.err != nil {
+		return o.err
+	}
+	if err := scan(o.plain, func(e Entry) bool { each(e); return true }); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
 }
 
 // Entries are the indicators of a subject; none, without an error, means that
 // the index proves there are none. The error wraps ErrCorrupt.
 func (s Snapshot) Entries(ref schemas.SubjectRef) ([]Entry, error) {
-	n := bucketOf([]byte(ref), s.Marker.Buckets)
-	if err := s.faults[n]; err != nil {
-		return nil, err
-	}
-	bucket, ok := s.buckets[n]
-	if !ok {
-		return nil, fmt.Errorf("%w: bucket was not asked for", ErrCorrupt)
-	}
 	var out []Entry
-	for _, e := range bucket {
-		if bytes.Equal(subject(e.Key), []byte(ref)) {
+	err := s.scan(bucket{indicators, bucketOf([]byte(ref), s.Marker.Buckets)}, func(e Entry) {
+		if string(subject(e.Key)) == string(ref) {
 			out = append(out, e)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
-// Lookup reads what is known of subjects, in one round trip unless the index
-// was built anew since the last. Errors wrap ErrUnreachable, ErrIncomplete,
-// ErrWentBack or ErrCorrupt: nothing may then be said of any subject.
-func (r *Reader) Lookup(ctx context.Context, refs []schemas.SubjectRef) (Snapshot, error) {
+// Described are the values of the descriptions under a block; none, without an
+// error, means that the index proves there are none. The error wraps ErrCorrupt.
+func (s Snapshot) Described(b Block) ([][]byte, error) {
+	var out [][]byte
+	err := s.scan(bucket{descriptions, bucketOf(b[:], s.Marker.Buckets)}, func(e Entry) {
+		if bytes.HasPrefix(e.Key, b[:]) {
+			out = append(out, e.Value)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Lookup reads what a query is for, in one round trip unless the index was
+// built anew since the last. Errors wrap ErrUnreachable, ErrIncomplete,
+// ErrWentBack or ErrCorrupt: nothing may then be said of anybody.
+func (r *Reader) Lookup(ctx context.Context, q Query) (Snapshot, error) {
 	r.mu.Lock()
 	known := r.last
 	r.mu.Unlock()
 	for try := 0; ; try++ {
-		s, err := r.lookup(ctx, refs, known)
+		s, err := r.lookup(ctx, q, known)
 		if err != nil {
 			return s, err
 		}
@@ -94,19 +151,13 @@ func (r *Reader) Lookup(ctx context.Context, refs []schemas.SubjectRef) (Snapsho
 	}
 }
 
-func (r *Reader) lookup(ctx context.Context, refs []schemas.SubjectRef, known Marker) (Snapshot, error) {
-	s := Snapshot{buckets: map[int][]Entry{}, faults: map[int]error{}}
-	keys := []string{markerKey}
-	var asked []int
-	if known.Buckets > 0 {
-		seen := map[int]bool{}
-		for _, ref := range refs {
-			if n := bucketOf([]byte(ref), known.Buckets); !seen[n] {
-				seen[n] = true
-				asked = append(asked, n)
-				keys = append(keys, bucketKey(known.Generation, n))
-			}
-		}
+func (r *Reader) lookup(ctx context.Context, q Query, known Marker) (Snapshot, error) {
+	asked := q.buckets(known.Buckets)
+	s := Snapshot{buckets: make(map[bucket]opened, len(asked))}
+	keys := make([]string, 1, len(asked)+1)
+	keys[0] = markerKey
+	for _, b := range asked {
+		keys = append(keys, b.key(known.Generation))
 	}
 	values, err := r.mget(ctx, keys)
 	if err != nil {
@@ -122,13 +173,15 @@ func (r *Reader) lookup(ctx context.Context, refs []schemas.SubjectRef, known Ma
 	if !s.Marker.Complete {
 		return s, ErrIncomplete
 	}
-	for i, n := range asked {
-		s.buckets[n], s.faults[n] = openBucket(r.sealer, keys[i+1], values[i+1])
+	for i, b := range asked {
+		plain, err := openBucket(r.sealer, keys[i+1], values[i+1])
+		s.buckets[b] = opened{plain, err}
 	}
 	return s, nil
 }
 
-func openBucket(s Sealer, key string, value any) ([]Entry, error) {
+// openBucket opens a bucket as Redis holds it.
+func openBucket(s Sealer, key string, value any) ([]byte, error) {
 	sealed, ok := value.(string)
 	if !ok {
 		return nil, fmt.Errorf("%w: bucket is missing", ErrCorrupt)
@@ -137,11 +190,7 @@ func openBucket(s Sealer, key string, value any) ([]Entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: bucket does not open", ErrCorrupt)
 	}
-	entries, err := readBucket(plain)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	return entries, nil
+	return plain, nil
 }
 
 func (r *Reader) mget(ctx context.Context, keys []string) ([]any, error) {

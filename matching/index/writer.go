@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,18 +37,20 @@ const (
 	// perBucket is how many entries a bucket should hold; at four times as many
 	// the index is built anew with more buckets.
 	perBucket = 4
-	// applyChanges bounds one transaction.
+	// applyChanges bounds one transaction, pipeline one round trip of a build.
 	applyChanges = 2000
+	pipeline     = 500
 	heartbeat    = time.Second
 	writeTimeout = 10 * time.Second
 )
 
 // Writer keeps the index. One Follow runs at a time, in one process.
 type Writer struct {
-	redis  *redis.Client
-	sealer Sealer
-	log    *slog.Logger
-	now    func() time.Time
+	redis    *redis.Client
+	sealer   Sealer
+	describe Describe
+	log      *slog.Logger
+	now      func() time.Time
 
 	// Owned by Follow.
 	marker Marker // as last written
@@ -58,13 +59,13 @@ type Writer struct {
 }
 
 // OpenWriter prepares a writer; Redis need not be there yet.
-func OpenWriter(c Config, s Sealer, log *slog.Logger) (*Writer, error) {
+func OpenWriter(c Config, s Sealer, describe Describe, log *slog.Logger) (*Writer, error) {
 	c.ReadTimeout = writeTimeout
 	client, err := c.open()
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{redis: client, sealer: s, log: log, now: time.Now}, nil
+	return &Writer{redis: client, sealer: s, describe: describe, log: log, now: time.Now}, nil
 }
 
 // Close releases the connections.
@@ -78,17 +79,18 @@ var errLost = errors.New("the index is not as it was left")
 // writer takes over (ErrSuperseded) or Redis or the source fails.
 func (w *Writer) Follow(ctx context.Context, src Source) error {
 	err := w.begin(ctx, src)
-	for err == nil && ctx.Err() == nil {
-		err = w.step(ctx, src)
-		if errors.Is(err, errLost) {
+	for ctx.Err() == nil {
+		switch {
+		case err == nil:
+			err = w.step(ctx, src)
+		case errors.Is(err, errLost):
 			w.log.Warn("the index was lost or altered and is built anew")
 			err = w.rebuild(ctx, src, 0)
+		default:
+			return err
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return nil
 }
 
 // begin takes over a whole index where it stands, and builds one otherwise.
@@ -116,51 +118,6 @@ func (w *Writer) begin(ctx context.Context, src Source) error {
 	return w.rebuild(ctx, src, epoch)
 }
 
-// rebuild starts a new build: empty buckets first, then the marker that makes
-// it count, not yet whole.
-func (w *Writer) rebuild(ctx context.Context, src Source, epoch int64) error {
-	start, end, err := src.Bounds(ctx)
-	if err != nil {
-		return fmt.Errorf("rebuild index: %w", err)
-	}
-	want := max(w.marker.Entries, end-start) / perBucket
-	buckets := minBuckets
-	for int64(buckets) < want && buckets < maxBuckets {
-		buckets *= 2
-	}
-	w.marker = Marker{Generation: strings.ToLower(rand.Text()[:16]), Epoch: epoch + 1, Buckets: buckets, Position: start, AsOf: w.now()}
-	w.target = end
-	w.log.Info("building the index", "generation", w.marker.Generation, "records", end-start, "buckets", buckets)
-	empty := appendBucket(nil, nil)
-	for from := 0; from < buckets; from += applyChanges {
-		pipe := w.redis.Pipeline()
-		for n := from; n < min(from+applyChanges, buckets); n++ {
-			key := bucketKey(w.marker.Generation, n)
-			value, err := w.sealer.SealIndex([]byte(key), empty)
-			if err != nil {
-				return fmt.Errorf("rebuild index: %w", err)
-			}
-			pipe.Set(ctx, key, value, 0)
-		}
-		if _, err := pipe.Exec(ctx); err != nil {
-			return fmt.Errorf("%w: %w", ErrUnreachable, err)
-		}
-	}
-	w.marker.Complete = start >= end
-	sealed, err := w.marker.seal(w.sealer)
-	if err != nil {
-		return err
-	}
-	if err := w.redis.Set(ctx, markerKey, sealed, 0).Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	w.sealed = sealed
-	if w.marker.Complete {
-		w.sweep(ctx)
-	}
-	return nil
-}
-
 // step takes in the next changes, or renews the marker where there are none.
 func (w *Writer) step(ctx context.Context, src Source) error {
 	page, err := src.Read(ctx, w.marker.Position)
@@ -170,7 +127,6 @@ func (w *Writer) step(ctx context.Context, src Source) error {
 	if len(page.Changes) == 0 && page.Next == w.marker.Position && w.marker.Complete && w.now().Sub(w.marker.AsOf) < heartbeat {
 		return w.unchanged(ctx)
 	}
-	whole := w.marker.Complete
 	for len(page.Changes) > applyChanges { // the position moves only with the last part
 		if err := w.apply(ctx, page.Changes[:applyChanges], w.marker.Position); err != nil {
 			return err
@@ -179,10 +135,6 @@ func (w *Writer) step(ctx context.Context, src Source) error {
 	}
 	if err := w.apply(ctx, page.Changes, page.Next); err != nil {
 		return err
-	}
-	if !whole && w.marker.Complete {
-		w.log.Info("the index is whole", "generation", w.marker.Generation, "entries", w.marker.Entries)
-		w.sweep(ctx)
 	}
 	if w.marker.Complete && w.marker.Entries > int64(w.marker.Buckets)*perBucket*4 && w.marker.Buckets < maxBuckets {
 		return w.rebuild(ctx, src, w.marker.Epoch)
@@ -257,70 +209,147 @@ func (w *Writer) apply(ctx context.Context, changes []Change, next int64) error 
 }
 
 // change reads the buckets that changes fall into and returns them as they
-// will be, sealed, and by how many entries the index grows.
+// will be, sealed, and by how many indicators the index grows. What a record
+// described before is taken back in the same step.
 func (w *Writer) change(ctx context.Context, tx *redis.Tx, changes []Change) (map[string][]byte, int64, error) {
-	if len(changes) == 0 {
-		return nil, 0, nil
+	held := draft{w: w, tx: tx, buckets: map[bucket][]Entry{}}
+	var at []bucket
+	for _, c := range changes {
+		if ref := subject(c.Key); ref != nil {
+			at = append(at, bucket{indicators, bucketOf(ref, w.marker.Buckets)})
+		}
 	}
-	byBucket := map[int][]Change{}
+	if err := held.read(ctx, at); err != nil {
+		return nil, 0, err
+	}
+	var delta int64
+	var moves []move
 	for _, c := range changes {
 		ref := subject(c.Key)
 		if ref == nil {
 			w.log.Error("a record of the indicator topic has no proper key", "code", "CPIS-K001")
 			continue
 		}
-		n := bucketOf(ref, w.marker.Buckets)
-		byBucket[n] = append(byBucket[n], c)
+		b := bucket{indicators, bucketOf(ref, w.marker.Buckets)}
+		before := held.buckets[b]
+		moves = append(moves, w.moved(c, find(before, c.Key))...)
+		held.buckets[b] = put(before, c.Key, c.Value)
+		delta += int64(len(held.buckets[b]) - len(before))
 	}
-	var keys []string
-	var numbers []int
-	for n := range byBucket {
-		keys, numbers = append(keys, bucketKey(w.marker.Generation, n)), append(numbers, n)
+	at = at[:0]
+	for _, m := range moves {
+		at = append(at, m.bucket)
 	}
-	if len(keys) == 0 {
-		return nil, 0, nil
-	}
-	values, err := tx.MGet(ctx, keys...).Result()
-	if err != nil {
+	if err := held.read(ctx, at); err != nil {
 		return nil, 0, err
 	}
-	out := map[string][]byte{}
-	var delta int64
-	for i, key := range keys {
-		entries, err := openBucket(w.sealer, key, values[i])
+	for _, m := range moves {
+		held.buckets[m.bucket] = put(held.buckets[m.bucket], m.key, m.value)
+	}
+	out, err := held.seal()
+	return out, delta, err
+}
+
+// move is a description that comes, or goes where value is nil.
+type move struct {
+	bucket     bucket
+	key, value []byte
+}
+
+// moved are the descriptions that a change takes back and brings.
+func (w *Writer) moved(c Change, before []byte) []move {
+	var out []move
+	for _, side := range []struct {
+		record []byte
+		here   bool
+	}{{before, false}, {c.Value, true}} {
+		if side.record == nil {
+			continue
+		}
+		described, err := w.describe(c.Key, side.record)
 		if err != nil {
-			return nil, 0, err
+			w.log.Error("a record of the indicator topic cannot be described", "code", "CPIS-K001")
+			continue
 		}
-		before := len(entries)
-		for _, c := range byBucket[numbers[i]] {
-			entries = put(entries, c.Key, c.Value)
-		}
-		delta += int64(len(entries) - before)
-		if out[key], err = w.sealer.SealIndex([]byte(key), appendBucket(nil, entries)); err != nil {
-			return nil, 0, err
+		for _, d := range described {
+			m := move{bucket: bucket{descriptions, bucketOf(d.Block[:], w.marker.Buckets)}, key: describedKey(d.Block, c.Key)}
+			if side.here {
+				m.value = d.Value
+			}
+			out = append(out, m)
 		}
 	}
-	return out, delta, nil
+	return out
+}
+
+// draft is the part of the index that a change touches.
+type draft struct {
+	w       *Writer
+	tx      *redis.Tx
+	buckets map[bucket][]Entry
+}
+
+func (d draft) read(ctx context.Context, at []bucket) error {
+	var keys []string
+	var wanted []bucket
+	for _, b := range at {
+		if _, ok := d.buckets[b]; !ok {
+			d.buckets[b] = nil
+			keys, wanted = append(keys, b.key(d.w.marker.Generation)), append(wanted, b)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	values, err := d.tx.MGet(ctx, keys...).Result()
+	if err != nil {
+		return err
+	}
+	for i, b := range wanted {
+		plain, err := openBucket(d.w.sealer, keys[i], values[i])
+		if err != nil {
+			return err
+		}
+		if d.buckets[b], err = readBucket(plain); err != nil {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	return nil
+}
+
+func (d draft) seal() (map[string][]byte, error) {
+	out := make(map[string][]byte, len(d.buckets))
+	var plain []byte
+	for b, entries := range d.buckets {
+		key := b.key(d.w.marker.Generation)
+		plain = appendBucket(plain[:0], entries)
+		var err error
+		if out[key], err = d.w.sealer.SealIndex([]byte(key), plain); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // sweep removes the buckets of older builds. It is off the path of any answer;
 // what it leaves behind the next one takes.
 func (w *Writer) sweep(ctx context.Context) {
-	own := bucketKey(w.marker.Generation, 0)
-	own = own[:len(own)-1]
-	scan := w.redis.Scan(ctx, 0, "cpis:b:*", 1000).Iterator()
-	var old []string
-	for scan.Next(ctx) {
-		if !strings.HasPrefix(scan.Val(), own) {
-			old = append(old, scan.Val())
+	for _, s := range []shelf{indicators, descriptions} {
+		own := string(s) + w.marker.Generation + ":"
+		scan := w.redis.Scan(ctx, 0, string(s)+"*", 1000).Iterator()
+		var old []string
+		for scan.Next(ctx) {
+			if !strings.HasPrefix(scan.Val(), own) {
+				old = append(old, scan.Val())
+			}
 		}
-	}
-	for len(old) > 0 {
-		n := min(len(old), applyChanges)
-		if err := w.redis.Unlink(ctx, old[:n]...).Err(); err != nil {
-			w.log.Warn("old builds of the index stay behind", "error", err)
-			return
+		for len(old) > 0 {
+			n := min(len(old), applyChanges)
+			if err := w.redis.Unlink(ctx, old[:n]...).Err(); err != nil {
+				w.log.Warn("old builds of the index stay behind", "error", err)
+				return
+			}
+			old = old[n:]
 		}
-		old = old[n:]
 	}
 }
