@@ -48,7 +48,7 @@ func (c carer) Held(ctx context.Context, want []schemas.Indicator) (map[string]i
 			return nil, fmt.Errorf("look up what is held: %w", err)
 		}
 		for _, e := range entries {
-			i, err := c.openIndicator(e.Value)
+			i, err := opener{c.codec, c.keys}.indicator(e.Value)
 			if err != nil {
 				return nil, fmt.Errorf("look up what is held: %w", err)
 			}

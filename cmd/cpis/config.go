@@ -93,6 +93,9 @@ type MatchingConfig struct {
 	// LateAfter is how old an authority's last load may be before answers name
 	// it as late. Default 36h.
 	LateAfter time.Duration `yaml:"late_after"`
+	// VerifyEvery is how often the index is compared with its topic, record by
+	// record. Default 6h.
+	VerifyEvery time.Duration `yaml:"verify_every"`
 	// ByDetails lets INDICATOR be said to a registration without an NHS number
 	// whose details leave no doubt. Default false: it is POSSIBLE, and the desk
 	// is told to trace the number.
@@ -121,7 +124,7 @@ func defaults() map[string]any {
 		"data": "cpis-data", "roles": allRoles(),
 		"kafka.listen": "127.0.0.1:9092", "registry.listen": "127.0.0.1:8081",
 		"mllp.listen": "127.0.0.1:2575", "http.listen": "127.0.0.1:8080",
-		"matching.startup_grace": "10s", "matching.late_after": "36h",
+		"matching.startup_grace": "10s", "matching.late_after": "36h", "matching.verify_every": "6h",
 		"log.level": "info", "log.format": "auto",
 	}
 }
@@ -245,6 +248,12 @@ func (c *Config) check() error {
 		if err := loopback(where, address); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if c.Matching.VerifyEvery < time.Second {
+		bad("matching.verify_every", "at least 1s")
+	}
+	if (c.Matching.GivenTable == "") != (c.Matching.FamilyTable == "") {
+		bad("matching.given_table", "give both tables of names or neither")
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		bad("log.level", "%q is none of debug, info, warn, error", c.Log.Level)

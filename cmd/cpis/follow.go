@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"cpis/matching"
 	"cpis/matching/index"
 	"cpis/router"
 	"cpis/router/topics"
@@ -129,17 +130,53 @@ func (s *system) horizon(ctx context.Context) (int64, error) {
 	return ends[0], nil
 }
 
-// openIndicator reads a record of the index.
-func (s *system) openIndicator(value []byte) (schemas.Indicator, error) {
+// opener reads records of the indicator topic.
+type opener struct {
+	codec *schemas.Codec
+	keys  *schemas.Keyring
+}
+
+// indicator reads a record, with its person.
+func (o opener) indicator(value []byte) (schemas.Indicator, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var i schemas.Indicator
-	if err := s.codec.Decode(ctx, schemas.TopicIndicator, value, &i); err != nil {
+	if err := o.codec.Decode(ctx, schemas.TopicIndicator, value, &i); err != nil {
 		return i, err
 	}
 	var err error
-	i.Person, err = s.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	i.Person, err = o.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
 	return i, err
+}
+
+// describer describes the people of the indicator topic.
+func (o opener) describer() matching.Describer {
+	return matching.Describer{Keys: o.keys, Open: o.indicator}
+}
+
+// verifyIndex compares the index with its topic from time to time, and has it
+// built anew where they differ.
+func (s *system) verifyIndex(ctx context.Context) error {
+	tick := time.NewTicker(s.config.Matching.VerifyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		v, err := s.reader.Verify(ctx, indicatorSource{s.client}, opener{s.codec, s.keys}.describer().Describe)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !errors.Is(err, index.ErrCorrupt):
+			s.log.Warn("the index could not be compared with its topic", "error", err)
+		case err != nil || !v.Agrees():
+			s.log.Error("the index differs from its topic and is built anew", "code", "CPIS-K006", "position", v.Position, "error", fmt.Sprint(err))
+			if err := s.reader.Forget(ctx); err != nil {
+				s.log.Warn("the index could not be thrown away", "error", err)
+			}
+		}
+	}
 }
 
 // startDeciding waits until contacts and index are there, for no longer than

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,8 +39,60 @@ func (s *shell) index() *cobra.Command {
 			return s.withIndex(cmd.Context(), s.rebuild)
 		},
 	}
-	root.AddCommand(status, rebuild)
+	root.AddCommand(status, rebuild, s.verify())
 	return root
+}
+
+func (s *shell) verify() *cobra.Command {
+	var asJSON, repair bool
+	c := &cobra.Command{
+		Use: "verify", Args: usage(cobra.NoArgs),
+		Short: "Compare the index in Redis with the topic it is made from, record by record and by authority",
+		Long: `Reads the whole index and the whole topic. For each authority it says how many
+records both hold, a digest of either, and what is missing, too many or different.
+Exit code 1 where they differ. With --repair the index is then built anew; until
+it is whole, answers are CHECK_FAILED. A running matcher does the same from time
+to time (matching.verify_every).`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, done, err := s.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			return s.withIndex(cmd.Context(), func(ctx context.Context, r *index.Reader) error {
+				v, err := r.Verify(ctx, indicatorSource{t.client}, opener{t.codec, t.keys}.describer().Describe)
+				corrupt := errors.Is(err, index.ErrCorrupt)
+				if err != nil && !corrupt {
+					return exit{exitUnreachable, err}
+				}
+				if err := s.printVerification(v, asJSON); err != nil {
+					return err
+				}
+				switch {
+				case !corrupt && v.Agrees():
+					return nil
+				case repair:
+					return s.rebuild(ctx, r)
+				}
+				return exit{exitFailed, errors.Join(err, errors.New("the index differs from its topic: --repair builds it anew"))}
+			})
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&repair, "repair", false, "build the index anew where it differs")
+	return c
+}
+
+func (s *shell) printVerification(v index.Verification, asJSON bool) error {
+	if asJSON {
+		return s.json(v)
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "AUTHORITY\tTOPIC\tINDEX\tTOPIC DIGEST\tINDEX DIGEST\tMISSING\tEXTRA\tDIFFERING\tUNDESCRIBED\t")
+	for _, a := range v.Authorities {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t\n", a.Authority, a.Topic, a.Index, a.TopicDigest, a.IndexDigest, a.Missing, a.Extra, a.Differing, a.Undescribed)
+	}
+	return w.Flush()
 }
 
 func (s *shell) printStatus(m index.Marker) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cpis/matching"
 	"cpis/matching/evaluate"
 	"cpis/matching/population"
 	"cpis/matching/weigh"
@@ -23,7 +24,7 @@ import (
 
 func (s *shell) match() *cobra.Command {
 	root := &cobra.Command{Use: "match", Short: "Measure and explain how people are recognised"}
-	root.AddCommand(s.matchEvaluate(), s.matchPopulation())
+	root.AddCommand(s.matchExplain(), s.matchEvaluate(), s.matchPopulation(), s.matchCalibrate())
 	return root
 }
 
@@ -56,6 +57,33 @@ func (n *nameTables) open() (*weigh.Names, error) {
 	return names, nil
 }
 
+// open reads what the matcher weighs with.
+func (c MatchingConfig) open() (matching.Config, error) {
+	names, err := (&nameTables{c.GivenTable, c.FamilyTable}).open()
+	if err != nil {
+		return matching.Config{}, err
+	}
+	model, err := openModel(c.Weights)
+	return matching.Config{ByDetails: c.ByDetails, Model: &model, Names: names}, err
+}
+
+// openModel reads weights from a file; with none, those that come with the
+// broker.
+func openModel(file string) (weigh.Model, error) {
+	if file == "" {
+		return weigh.Default(), nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return weigh.Model{}, err
+	}
+	m, err := weigh.ReadModel(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return m, fmt.Errorf("%s: %w", filepath.Base(file), err)
+	}
+	return m, nil
+}
+
 // openTable opens a file, unpacked where its name ends in .gz.
 func openTable(name string) (io.ReadCloser, error) {
 	f, err := os.Open(name)
@@ -75,7 +103,7 @@ func openTable(name string) (io.ReadCloser, error) {
 func (s *shell) matchEvaluate() *cobra.Command {
 	var c evaluate.Columns
 	var names nameTables
-	var index, identity string
+	var index, identity, weights string
 	var threshold float64
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -111,7 +139,11 @@ the file does not have.`,
 			if err != nil {
 				return err
 			}
-			return s.evaluateOpen(c, index, args, weigh.NewScale(weigh.Default(), table), asJSON)
+			model, err := openModel(weights)
+			if err != nil {
+				return err
+			}
+			return s.evaluateOpen(c, index, args, weigh.NewScale(model, table), asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -128,6 +160,7 @@ the file does not have.`,
 	f.StringSliceVar(&c.By, "by", nil, "columns by whose values results are told apart")
 	f.StringSliceVar(&c.Also, "also", nil, "further columns to compare (pairs only)")
 	f.Float64Var(&threshold, "threshold", 0.5, "probability from which a pair counts (pairs only)")
+	f.StringVar(&weights, "weights", "", "weights that calibrate wrote; none: those that come with the broker (with --index only)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	names.flags(cmd)
 	return cmd
@@ -283,6 +316,56 @@ func sortedNames[V any](m map[string]V) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+func (s *shell) matchCalibrate() *cobra.Command {
+	var names nameTables
+	c := evaluate.Columns{ID: "person", Given: "given_names", Family: "family_name", Born: "date_of_birth", Sex: "sex", Postcode: "postcode"}
+	var index string
+	cmd := &cobra.Command{
+		Use: "calibrate FILE", Args: usage(cobra.ExactArgs(1)),
+		Short: "Estimate, without labels, how often the details of one person agree, and write the weights",
+		Long: `Compares the registrations of a file with the protected people of --index and
+estimates how often names, dates, postcodes and sex of one person agree there.
+The weights go to standard output, for matching.weights and for evaluate --weights;
+what siblings and twins show cannot be learnt so, and stays. New weights need a new
+operating curve: run evaluate with them before a site uses them.`,
+		Example: "  cpis match calibrate --index people/index.csv people/registrations.csv > weights.json",
+		RunE: func(_ *cobra.Command, args []string) error {
+			table, err := names.open()
+			if err != nil {
+				return err
+			}
+			x := evaluate.NewIndex()
+			if err := eachRow(index, c, x.Add); err != nil {
+				return err
+			}
+			f, err := openTable(args[0])
+			if err != nil {
+				return err
+			}
+			rows, err := evaluate.OpenTable(f, c)
+			if err != nil {
+				return errors.Join(err, f.Close())
+			}
+			learnt, err := evaluate.Calibrate(x, weigh.NewScale(weigh.Default(), table), rows)
+			if err = errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.err, "%d registrations, %d pairs compared, about %.0f of them of one person\n", learnt.Queries, learnt.Pairs, learnt.Expected)
+			return s.json(learnt.Model)
+		},
+	}
+	cmd.Flags().StringVar(&index, "index", "", "table of the protected people")
+	_ = cmd.MarkFlagRequired("index") // the flag stands above
+	cmd.Flags().StringVar(&c.ID, "id", c.ID, "column that says who a row is; it is not compared")
+	cmd.Flags().StringVar(&c.Given, "given", c.Given, "column of given names")
+	cmd.Flags().StringVar(&c.Family, "family", c.Family, "column of the family name")
+	cmd.Flags().StringVar(&c.Born, "born", c.Born, "column of the date of birth")
+	cmd.Flags().StringVar(&c.Sex, "sex", c.Sex, "column of the sex")
+	cmd.Flags().StringVar(&c.Postcode, "postcode", c.Postcode, "column of the UK postcode")
+	names.flags(cmd)
+	return cmd
 }
 
 func (s *shell) matchPopulation() *cobra.Command {

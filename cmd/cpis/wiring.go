@@ -107,13 +107,18 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.add("contacts", s.followContacts)
 	}
 	if c.has(roleMatcher) {
-		describer := matching.Describer{Keys: s.keys, Open: s.openIndicator}
+		describer := opener{s.codec, s.keys}.describer()
 		if s.writer, err = index.OpenWriter(index.Config{URL: c.Redis.URL}, s.keys, describer.Describe, log); err != nil {
 			return nil, err
 		}
 		s.stop(s.writer.Close)
 		s.add("index", s.followIndicators)
-		matcher, err := matching.New(matching.Config{ByDetails: c.Matching.ByDetails}, s.reader, describer, s.contacts, s.horizon, time.Now)
+		s.add("index check", s.verifyIndex)
+		weights, err := c.Matching.open()
+		if err != nil {
+			return nil, err
+		}
+		matcher, err := matching.New(weights, s.reader, describer, s.contacts, s.horizon, time.Now)
 		if err != nil {
 			return nil, err
 		}

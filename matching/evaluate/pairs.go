@@ -241,15 +241,7 @@ func (l *linker) strangers() {
 			l.u[f][level]++
 		}
 	}
-	for f := range l.u {
-		given := 0.0
-		for level := 1; level < l.levels[f]; level++ {
-			given += l.u[f][level] + smoothing
-		}
-		for level := 1; level < l.levels[f]; level++ {
-			l.u[f][level] = (l.u[f][level] + smoothing) / given
-		}
-	}
+	normalise(l.u)
 }
 
 func (l *linker) learn(found [][2]int32) {
@@ -267,7 +259,9 @@ func (l *linker) learn(found [][2]int32) {
 		patterns[i].count++
 	}
 	n := float64(len(l.rows))
-	l.m, l.prior = estimate(patterns, l.levels, l.u, n*(n-1)/2)
+	pairs := n * (n - 1) / 2
+	m, matched := estimate(patterns, l.levels, [][][]float64{l.u}, pairs)
+	l.m, l.prior = m, matched/pairs
 }
 
 // bits weighs a pair: what agrees is worth as much as the value is rare.
