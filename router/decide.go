@@ -316,7 +316,7 @@ func (l *decideLane) notices(a *answer) []schemas.Notice {
 			person := o.Details.Person
 			person.LocalID = p.RecordID
 			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
-				Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
+				Kind: schemas.NoticeAttendance, Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
 				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin})
 		}
 		out[i].PlanTypes = append(out[i].PlanTypes, string(p.PlanType))

@@ -129,6 +129,31 @@ type Authority struct {
 	Version        int64         `avro:"version"`
 }
 
+// Link says that two NHS numbers are one person's (cpis.link.v1, compacted): a
+// care setting merged them, and a plan stands under one of them. It stands until
+// the authority has taken that plan back, and so falls with an identity that
+// must not be found again.
+type Link struct {
+	Survivor SubjectRef `avro:"survivor"`
+	Retired  SubjectRef `avro:"retired"`
+	Feed     string     `avro:"feed"`
+	ODS      ODSCode    `avro:"ods"`
+	EventID  string     `avro:"event_id"`
+	At       time.Time  `avro:"at"`
+}
+
+// Key is the topic key of the record.
+func (l Link) Key() []byte { return []byte(string(l.Survivor) + "/" + string(l.Retired)) }
+
+// Pattern is how often somebody was seen in a time, and the rule by which it is
+// told. It is a fact, and no score.
+type Pattern struct {
+	Visits   int64  `avro:"visits"`
+	Settings int64  `avro:"settings"` // distinct
+	Days     int64  `avro:"days"`
+	Rule     string `avro:"rule"`
+}
+
 // Plan is one indicator as an answer shows it.
 type Plan struct {
 	Authority      AuthorityCode `avro:"authority"`
@@ -147,8 +172,9 @@ type Plan struct {
 // Details is what only those entitled may open: who, and which plans, newest
 // first.
 type Details struct {
-	Person Person
-	Plans  []Plan
+	Person  Person
+	Plans   []Plan
+	Pattern Pattern // zero where there is nothing to tell
 }
 
 // Freshness says how new the index behind an answer was.
@@ -190,8 +216,21 @@ type InputPosition struct {
 	Offset    int64 `avro:"offset"`
 }
 
-// Notice tells a local authority that a person it protects was seen
-// (cpis.notice.v1).
+// NoticeKind is what a notice is about.
+type NoticeKind string
+
+const (
+	NoticeAttendance NoticeKind = "ATTENDANCE"        // a protected person was registered
+	NoticeSuperseded NoticeKind = "NUMBER_SUPERSEDED" // a care setting merged the number of a plan into another
+	NoticeOverdue    NoticeKind = "UNBORN_OVERDUE"    // an unborn plan is past its date and no child has a plan instead
+	NoticeOverlap    NoticeKind = "OVERLAP"           // another authority has a current plan too
+	NoticeGap        NoticeKind = "GAP"               // between the plans of two authorities there were days without
+	NoticeStale      NoticeKind = "PLAN_STALE"        // an open plan has not been heard of for long
+	NoticePattern    NoticeKind = "PATTERN"           // the person was seen often
+)
+
+// Notice tells a local authority that a person it protects was seen, or that
+// something about its plan wants looking at (cpis.notice.v1).
 type Notice struct {
 	NoticeID     string        `avro:"notice_id"`
 	Authority    AuthorityCode `avro:"authority"`
@@ -205,6 +244,10 @@ type Notice struct {
 	SealedPerson []byte        `avro:"person"` // number, name, date of birth and the LA's record id
 	Person       Person        `avro:"-"`
 	Origin       InputPosition `avro:"origin"`
+	Kind         NoticeKind    `avro:"kind"`
+	Others       []string      `avro:"others"` // other authorities concerned
+	Since        Date          `avro:"since"`
+	Pattern      Pattern       `avro:"pattern"`
 }
 
 // AuditKind says what an audit record is about.

@@ -98,7 +98,7 @@ func (k *Keyring) OpenPerson(t Topic, id string, sealed []byte) (Person, error) 
 // SealDetails seals the details of one outcome; its audit record carries the
 // same bytes.
 func (k *Keyring) SealDetails(outcomeID string, d Details) ([]byte, error) {
-	return k.seal(TopicOutcome, detailsSchema, outcomeID, detailsFields{openedPerson(d.Person), d.Plans})
+	return k.seal(TopicOutcome, detailsSchema, outcomeID, detailsFields{openedPerson(d.Person), d.Plans, d.Pattern})
 }
 
 // OpenDetails opens what SealDetails sealed.
@@ -108,7 +108,7 @@ func (k *Keyring) OpenDetails(outcomeID string, sealed []byte) (Details, error) 
 		return Details{}, err
 	}
 	p, err := f.Person.person()
-	return Details{p, f.Plans}, err
+	return Details{p, f.Plans, f.Pattern}, err
 }
 
 // SealEvidence seals what a registration says beside who the person is; id is
@@ -174,8 +174,9 @@ type evidenceFields struct {
 }
 
 type detailsFields struct {
-	Person personFields `avro:"person"`
-	Plans  []Plan       `avro:"plans"`
+	Person  personFields `avro:"person"`
+	Plans   []Plan       `avro:"plans"`
+	Pattern Pattern      `avro:"pattern"`
 }
 
 func openedPerson(p Person) personFields {

@@ -10,6 +10,7 @@ const (
 	TopicRegistration Topic = "cpis.registration.v1"
 	TopicIndicator    Topic = "cpis.indicator.v1"
 	TopicAuthority    Topic = "cpis.authority.v1"
+	TopicLink         Topic = "cpis.link.v1"
 	TopicOutcome      Topic = "cpis.outcome.v1"
 	TopicNotice       Topic = "cpis.notice.v1"
 	TopicAudit        Topic = "cpis.audit.v1"

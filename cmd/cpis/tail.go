@@ -145,6 +145,8 @@ func emptyRecord(t schemas.Topic) any {
 		return &schemas.Authority{}
 	case schemas.TopicOutcome:
 		return &schemas.Outcome{}
+	case schemas.TopicLink:
+		return &schemas.Link{}
 	case schemas.TopicNotice:
 		return &schemas.Notice{}
 	case schemas.TopicAudit:

@@ -101,7 +101,7 @@ func checkHeader(header []string) error {
 		}
 	}
 	for _, name := range Columns() {
-		if !slices.Contains(header, name) {
+		if !slices.Contains(header, name) && !slices.Contains(optional(), name) {
 			return &schemas.Refusal{Code: "CPIS-L020", Location: name, Reason: "the column is missing"}
 		}
 	}

@@ -31,8 +31,12 @@ const (
 
 // Columns are those of the CSV file, and the names of the JSON Lines objects.
 func Columns() []string {
-	return []string{"record_id", "nhs_number", "family_name", "given_names", "date_of_birth", "sex", "plan_type", "plan_start", "plan_end", "expected_delivery_date", "version"}
+	return []string{"record_id", "nhs_number", "family_name", "given_names", "date_of_birth", "sex", "plan_type", "plan_start", "plan_end", "expected_delivery_date", "version", "postcode", "other_names"}
 }
+
+// optional are the columns a file may leave away. Both only help to recognise a
+// child who is registered without an NHS number; neither is ever shown.
+func optional() []string { return []string{"postcode", "other_names"} }
 
 // Row is one record of a file as it was sent.
 type Row struct {
@@ -159,7 +163,8 @@ func (it *item) person(today schemas.Date) bool {
 		refuse(it, "CPIS-L010", "nhs_number", err.Error())
 		return false
 	}
-	it.indicator.Person = schemas.Person{Number: number, FamilyName: f["family_name"], GivenNames: f["given_names"], Sex: strings.ToUpper(f["sex"]), LocalID: f["record_id"]}
+	it.indicator.Person = schemas.Person{Number: number, FamilyName: f["family_name"], GivenNames: f["given_names"], Sex: strings.ToUpper(f["sex"]), LocalID: f["record_id"],
+		Postcode: f["postcode"], OtherNames: f["other_names"]}
 	if it.row.Withdrawn {
 		return true
 	}

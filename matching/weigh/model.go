@@ -28,6 +28,9 @@ type Model struct {
 	Sex        [3]Agreement `json:"sex"`        // not given, differs, agrees
 	Swapped    float64      `json:"swapped"`    // share of records with given and family name changed round
 	SwappedBy  float64      `json:"swapped_by"` // of strangers' agreements
+	// Together is how many times as many strangers share both names as the
+	// shares of each would have it: names of one origin go together.
+	Together float64 `json:"together"`
 }
 
 // Agreement is how often a field agrees to one level. The zero value says
@@ -44,7 +47,7 @@ type Agreement struct {
 // postcodes in hospital and social care records of children), not fitted to
 // any labels.
 func Default() Model {
-	return Model{Version: "2026-11", Population: 12e6, Siblings: 1.1, Twins: 0.03, Confirm: 12, Possible: 0, Close: 6, Swapped: 0.003, SwappedBy: 0.005,
+	return Model{Version: "2026-11", Population: 12e6, Siblings: 1.1, Twins: 0.03, Confirm: 9, Possible: -3, Close: 6, Swapped: 0.003, SwappedBy: 0.005, Together: 8,
 		Given: [7]Agreement{
 			compare.Different: {0.025, 0.9, 0.9, 0.78},
 			compare.Initial:   {0.008, 0.0006, 0.0006, 0.0014},
@@ -90,8 +93,8 @@ func ReadModel(r io.Reader) (Model, error) {
 	if err := d.Decode(&m); err != nil {
 		return m, fmt.Errorf("read weights: %w", err)
 	}
-	if m.Version == "" || m.Population < 1 || m.Siblings < 0 || m.Twins < 0 || m.Close < 0 || m.Confirm < m.Possible {
-		return m, errors.New("read weights: version, population, siblings, twins, confirm, possible or close is missing or cannot be")
+	if m.Version == "" || m.Population < 1 || m.Siblings < 0 || m.Twins < 0 || m.Close < 0 || m.Together < 1 || m.Confirm < m.Possible {
+		return m, errors.New("read weights: version, population, siblings, twins, confirm, possible, close or together is missing or cannot be")
 	}
 	for name, levels := range map[string][]Agreement{"given": m.Given[:], "second": m.Second[:], "family": m.Family[:], "born": m.Born[:], "postcode": m.Postcode[:], "sex": m.Sex[:]} {
 		weighed := false

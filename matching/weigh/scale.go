@@ -80,6 +80,9 @@ func (s *Scale) pair(a, b *Record) Weight {
 	straight := p
 	straight.times(s.given(a, b, w.Given))
 	straight.times(s.family(a, b, w.Family))
+	if w.Given >= compare.Similar && w.Family >= compare.Similar {
+		straight.stranger *= s.Together
+	}
 	if w.Given >= compare.Similar {
 		w.Second = second(a.Given.Words, b.Given.Words)
 		straight.times(s.second(a, b, w.Second))

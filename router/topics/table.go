@@ -52,6 +52,8 @@ func Table() []Spec {
 			"Plans shared by local authorities: the truth behind the index."},
 		{schemas.TopicAuthority, "LA code", 1, Compact, 0, maxMessageBytes, []string{"web"}, []string{"matcher", "web"},
 			"Contacts of local authorities and the health of their feeds."},
+		{schemas.TopicLink, "subject ref / subject ref", 1, Compact, 0, maxMessageBytes, []string{"matcher"}, []string{"matcher"},
+			"NHS numbers that a care setting merged, where a plan stands under one of them."},
 		{schemas.TopicOutcome, "care setting", 3, Delete, 7 * day, maxMessageBytes, []string{"matcher"}, []string{"delivery", "web"},
 			"Answers to care settings."},
 		{schemas.TopicNotice, "LA code", 3, Delete, 30 * day, maxMessageBytes, []string{"matcher"}, []string{"delivery"},
