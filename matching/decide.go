@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"cpis/matching/index"
@@ -19,8 +20,9 @@ type inquiry struct {
 	today   schemas.Date
 	status  schemas.NumberStatus
 	records []weigh.Record
-	subject schemas.SubjectRef // of the number, empty where none is given
-	mother  schemas.SubjectRef // of a newborn's mother, empty where her number is not given
+	subject schemas.SubjectRef   // of the number, empty where none is given
+	linked  []schemas.SubjectRef // other numbers of the person, merged with this one
+	mother  schemas.SubjectRef   // of a newborn's mother, empty where her number is not given
 	blocks  []index.Block
 	steps   *[]Step // what was found on the way; nil where nobody asks
 }
@@ -36,6 +38,7 @@ func (m *Matcher) inquire(r schemas.Registration, now time.Time) inquiry {
 	}
 	if !r.Person.Number.IsZero() {
 		q.subject = m.Keys.SubjectRef(r.Person.Number)
+		q.linked = m.Links.Of(q.subject)
 	}
 	if newborn(r, q.today) && !r.Evidence.Mother.Number.IsZero() {
 		q.mother = m.Keys.SubjectRef(r.Evidence.Mother.Number)
@@ -65,13 +68,13 @@ func (q *inquiry) subjects() []schemas.SubjectRef {
 			out = append(out, s)
 		}
 	}
-	return out
+	return append(out, q.linked...)
 }
 
 // Watched are the names under which a change of an indicator is news to a
 // registration: those Touched gives.
 func (m *Matcher) Watched(r schemas.Registration) []string {
-	q := m.inquire(r, m.now())
+	q := m.inquire(r, m.Now())
 	var out []string
 	for _, s := range q.subjects() {
 		out = append(out, string(s))
@@ -104,10 +107,14 @@ func (m *Matcher) one(ctx context.Context, q *inquiry, s index.Snapshot) schemas
 
 func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 	if q.subject != "" {
-		if f.held, err = m.shownPlans(q, s, q.subject); err != nil {
-			return f, err
+		for _, ref := range append([]schemas.SubjectRef{q.subject}, q.linked...) {
+			plans, err := m.shownPlans(q, s, ref)
+			if err != nil {
+				return f, err
+			}
+			f.held = append(f.held, plans...)
 		}
-		q.note("number", "", fmt.Sprintf("%d plans are shown today under the number", len(f.held)))
+		q.note("number", "", fmt.Sprintf("%d plans are shown today under the number and %d that were merged with it", len(f.held), len(q.linked)))
 	}
 	if q.mother != "" {
 		plans, err := m.shownPlans(q, s, q.mother)
@@ -167,7 +174,7 @@ func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, e
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", index.ErrCorrupt, err)
 			}
-			if d.subject == q.subject {
+			if d.subject == q.subject || slices.Contains(q.linked, d.subject) {
 				continue
 			}
 			if visible, _, _ := shown(d.plan, schemas.Date(d.records[0].Born), q.today); !visible {
@@ -323,4 +330,15 @@ func (m *Matcher) indicator(q *inquiry, of []schemas.Indicator, current, over sc
 	}
 	newestFirst(d.Plans, q.today)
 	return d
+}
+
+// Held reports whether a plan stands under a number, shown today or not. An
+// error means that it cannot be told now.
+func (m *Matcher) Held(ctx context.Context, ref schemas.SubjectRef) (bool, error) {
+	s, failed := m.look(ctx, index.Query{Subjects: []schemas.SubjectRef{ref}})
+	if failed != "" {
+		return false, fmt.Errorf("look for plans: %s", failed)
+	}
+	entries, err := s.Entries(ref)
+	return len(entries) > 0, err
 }

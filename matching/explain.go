@@ -15,7 +15,7 @@ import (
 // It changes nothing.
 func (m *Matcher) Explain(ctx context.Context, r schemas.Registration) (schemas.Decision, []Step) {
 	var steps []Step
-	q := m.inquire(r, m.now())
+	q := m.inquire(r, m.Now())
 	q.steps = &steps
 	q.note("number", "", "status "+string(q.status))
 	snapshot, failed := m.look(ctx, index.Query{Subjects: q.subjects(), Blocks: q.blocks})

@@ -37,23 +37,29 @@ type Index interface {
 	Lookup(ctx context.Context, q index.Query) (index.Snapshot, error)
 }
 
+// Sources are what a matcher answers from.
+type Sources struct {
+	Index     Index
+	Describer // reads the entries of the index, with their persons
+	Contacts  *Directory
+	Links     *Links
+	// Horizon is the next offset of the indicator topic: asked after the
+	// registrations were read, it lies beyond every indicator that an authority
+	// was told is taken before they were accepted.
+	Horizon func(context.Context) (int64, error)
+	Now     func() time.Time
+}
+
 // Matcher decides. Safe for concurrent use.
 type Matcher struct {
 	config Config
 	scale  *weigh.Scale
-	index  Index
-	Describer
-	contacts *Directory
-	horizon  func(ctx context.Context) (int64, error)
-	now      func() time.Time
-	place    *time.Location
+	place  *time.Location
+	Sources
 }
 
-// New makes a matcher. d reads the entries of the index, with their persons.
-// horizon is the next offset of the indicator topic: asked after the
-// registrations were read, it lies beyond every indicator that an authority was
-// told is taken before they were accepted.
-func New(c Config, idx Index, d Describer, contacts *Directory, horizon func(context.Context) (int64, error), now func() time.Time) (*Matcher, error) {
+// New makes a matcher.
+func New(c Config, s Sources) (*Matcher, error) {
 	if c.BehindWait == 0 {
 		c.BehindWait = 250 * time.Millisecond
 	}
@@ -71,7 +77,7 @@ func New(c Config, idx Index, d Describer, contacts *Directory, horizon func(con
 	if err != nil {
 		return nil, err
 	}
-	return &Matcher{c, weigh.NewScale(*c.Model, c.Names), idx, d, contacts, horizon, now, place}, nil
+	return &Matcher{c, weigh.NewScale(*c.Model, c.Names), place, s}, nil
 }
 
 // Place is where days are civil days.
@@ -83,7 +89,7 @@ const behindPause = 2 * time.Millisecond
 // Decide answers registrations, one decision each, in order. Whatever goes
 // wrong is a decision too: CHECK_FAILED, with the reason.
 func (m *Matcher) Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision {
-	now := m.now()
+	now := m.Now()
 	out := make([]schemas.Decision, len(regs))
 	asked := make([]inquiry, len(regs))
 	var q index.Query
@@ -93,7 +99,7 @@ func (m *Matcher) Decide(ctx context.Context, regs []schemas.Registration) []sch
 		q.Blocks = append(q.Blocks, asked[i].blocks...)
 	}
 	snapshot, failed := m.look(ctx, q)
-	fresh := schemas.Freshness{Generation: snapshot.Marker.Generation, Position: snapshot.Marker.Position, AsOf: snapshot.Marker.AsOf.UTC().Truncate(time.Millisecond), LateAuthorities: m.contacts.Late(now)}
+	fresh := schemas.Freshness{Generation: snapshot.Marker.Generation, Position: snapshot.Marker.Position, AsOf: snapshot.Marker.AsOf.UTC().Truncate(time.Millisecond), LateAuthorities: m.Contacts.Late(now)}
 	for i := range regs {
 		if failed != "" {
 			out[i] = schemas.Decision{State: schemas.StateCheckFailed, Reason: failed}
@@ -116,7 +122,7 @@ func (m *Matcher) look(ctx context.Context, q index.Query) (index.Snapshot, sche
 	}
 	asked := make(chan answer, 1)
 	go func() {
-		n, err := m.horizon(limited)
+		n, err := m.Horizon(limited)
 		asked <- answer{n, err}
 	}()
 	snapshot, err := m.lookup(limited, q)
@@ -124,8 +130,8 @@ func (m *Matcher) look(ctx context.Context, q index.Query) (index.Snapshot, sche
 	if horizon.err != nil {
 		return snapshot, schemas.ReasonIndexUnreachable
 	}
-	for until := m.now().Add(m.config.BehindWait); err == nil && snapshot.Marker.Position < horizon.position; {
-		if !m.now().Before(until) || limited.Err() != nil {
+	for until := m.Now().Add(m.config.BehindWait); err == nil && snapshot.Marker.Position < horizon.position; {
+		if !m.Now().Before(until) || limited.Err() != nil {
 			return snapshot, schemas.ReasonIndexBehind
 		}
 		select {
@@ -140,7 +146,7 @@ func (m *Matcher) look(ctx context.Context, q index.Query) (index.Snapshot, sche
 func (m *Matcher) lookup(ctx context.Context, q index.Query) (index.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.config.LookupTime)
 	defer cancel()
-	return m.index.Lookup(ctx, q)
+	return m.Index.Lookup(ctx, q)
 }
 
 func reasonOf(err error) schemas.Reason {
@@ -160,7 +166,7 @@ func reasonOf(err error) schemas.Reason {
 func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) schemas.Plan {
 	p := schemas.Plan{Authority: i.Authority, AuthorityName: string(i.Authority), PlanType: i.PlanType, PlanStart: i.PlanStart, PlanEnd: i.PlanEnd,
 		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID}
-	if a, ok := m.contacts.Get(i.Authority); ok {
+	if a, ok := m.Contacts.Get(i.Authority); ok {
 		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, ringNow(a, now, m.place)
 	}
 	return p

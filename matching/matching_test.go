@@ -223,7 +223,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { cancel(); <-done })
 	contacts := NewDirectory(36 * time.Hour)
 	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
-	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, reader, d, contacts, w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }); err != nil {
+	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, Sources{reader, d, contacts, NewLinks(), w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -356,7 +356,7 @@ func TestNoneOnlyWhenTheIndexIsNewEnough(t *testing.T) {
 	if d := w.settle(schemas.Registration{Person: ben}); d.State != schemas.StateIndicator {
 		t.Errorf("recovered: %+v", d)
 	}
-	w.matcher.horizon = func(context.Context) (int64, error) { return 0, errors.New("no broker") }
+	w.matcher.Horizon = func(context.Context) (int64, error) { return 0, errors.New("no broker") }
 	if d := w.decide(schemas.Registration{Person: ben}); d.State != schemas.StateCheckFailed {
 		t.Errorf("no horizon: %+v", d)
 	}

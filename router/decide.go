@@ -26,6 +26,15 @@ type Decider interface {
 	Touched(key, value []byte) []string
 }
 
+// Linker holds which NHS numbers are one person's. Held reports whether a plan
+// stands under one; an error means that it cannot be told now. Put and Remove
+// take in what is committed to cpis.link.v1, before other processes read it.
+type Linker interface {
+	Held(ctx context.Context, ref schemas.SubjectRef) (bool, error)
+	Put(link schemas.Link)
+	Remove(key string)
+}
+
 var (
 	// errUndecided keeps a registration waiting: its setting has been told
 	// CHECK_FAILED, and it is asked again until there is an answer.
@@ -49,10 +58,13 @@ type Decide struct {
 	*Publisher
 	Keys    *schemas.Keyring
 	Decider Decider
+	Linker  Linker
 	Client  *topics.Client
 	Logger  *slog.Logger
 	Place   *time.Location // by whose civil days plans begin and end
+	Pattern PatternRule    // zero: nothing is told
 	history history
+	seen    sightings
 }
 
 // Open reads back what was decided for a partition.
@@ -61,7 +73,7 @@ func (d *Decide) Open(ctx context.Context, a *topics.Assignment) (Work, error) {
 	if err != nil {
 		return Work{}, err
 	}
-	l := &decideLane{d: d, partition: a.Partition, told: told, episodes: newEpisodes()}
+	l := &decideLane{d: d, partition: a.Partition, told: told, episodes: newEpisodes(), successors: map[string]successor{}}
 	if err := l.recall(ctx, a); err != nil {
 		return Work{}, err
 	}
@@ -75,6 +87,9 @@ type decideLane struct {
 	partition int
 	told      *told
 	episodes  *episodes
+	// successors are who somebody turned out to be: by the reference of the
+	// record that was merged into another, or by a visit that was moved.
+	successors map[string]successor
 }
 
 // answer is one registration on its way through a batch.
@@ -83,8 +98,9 @@ type answer struct {
 	reg     schemas.Registration
 	origin  schemas.InputPosition
 	outcome schemas.Outcome
-	stored  bool       // its audit record is committed
-	before  lastAnswer // what was told, where it is answered again; empty the first time
+	stored  bool             // its audit record is committed
+	before  lastAnswer       // what was told, where it is answered again; empty the first time
+	notices []schemas.Notice // those that go with it
 }
 
 func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
@@ -94,6 +110,16 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 		a, err := l.read(ctx, t)
 		if err != nil {
 			errs[i] = err
+			continue
+		}
+		if a.reg.Link != "" && !t.Again {
+			touched, err := l.relinked(ctx, a, t.Key)
+			if errs[i] = err; err == nil {
+				for _, again := range touched {
+					again.at = i
+				}
+				open, fresh = append(open, touched...), append(fresh, touched...)
+			}
 			continue
 		}
 		before, told := l.episodes.last(t.Offset)
@@ -132,6 +158,9 @@ func (l *decideLane) read(ctx context.Context, t Task) (*answer, error) {
 	}
 	if len(a.reg.SealedEvidence) > 0 {
 		a.reg.Evidence, err = l.d.Keys.OpenEvidence(a.reg.EventID, a.reg.SealedEvidence)
+	}
+	if a.reg.Class.Checked() {
+		l.succeed(a)
 	}
 	return a, err
 }
@@ -198,6 +227,7 @@ func (d *Decide) provisionalID(event string) string {
 func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) {
 	var first, notices, last []topics.Record
 	var telling []*answer
+	seen := map[string]bool{} // a plan and a merge may ask for one answer in one batch
 	for _, a := range open {
 		if a.outcome.State == schemas.StateCheckFailed {
 			errs[a.at] = errUndecided
@@ -205,6 +235,10 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 				continue // told already, or an answer stands until there is another
 			}
 		}
+		if seen[a.outcome.OutcomeID] {
+			continue
+		}
+		seen[a.outcome.OutcomeID] = true
 		audit, told, outcome, err := l.records(a)
 		if err != nil {
 			errs[a.at] = err
@@ -234,8 +268,11 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 			l.note(a, l.d.lastAnswer(&a.outcome))
 		}
 	}
-	for _, n := range notices {
-		l.told.notices.add(headersOf(n)["ce_id"])
+	for _, a := range telling {
+		for _, n := range a.notices {
+			l.told.notices.add(n.NoticeID)
+			l.d.seen.add(n)
+		}
 	}
 }
 
@@ -263,20 +300,23 @@ func (d *Decide) audit(o *schemas.Outcome) (topics.Record, error) {
 // for this visit, and the outcome.
 func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.Record, outcome topics.Record, err error) {
 	o := &a.outcome
-	switch {
-	case !o.State.Matched():
-	case a.stored:
-		o.Details, err = l.d.Keys.OpenDetails(o.OutcomeID, o.SealedDetails)
-	default:
-		o.SealedDetails, err = l.d.Keys.SealDetails(o.OutcomeID, o.Details)
+	if a.stored && o.State.Matched() {
+		if o.Details, err = l.d.Keys.OpenDetails(o.OutcomeID, o.SealedDetails); err != nil {
+			return audit, nil, outcome, err
+		}
 	}
-	if err != nil {
-		return audit, nil, outcome, err
+	a.notices = l.notices(a)
+	if !a.stored && o.State.Matched() {
+		o.Details.Pattern = l.d.seen.pattern(l.d.Pattern, o.SubjectRef, authoritiesOf(o), a.notices, o.DecidedAt)
+		if o.SealedDetails, err = l.d.Keys.SealDetails(o.OutcomeID, o.Details); err != nil {
+			return audit, nil, outcome, err
+		}
 	}
+	a.notices = append(a.notices, l.d.patternNotices(o.Details.Pattern, a.notices)...)
 	if audit, err = l.d.audit(o); err != nil {
 		return audit, nil, outcome, err
 	}
-	for _, n := range l.notices(a) {
+	for _, n := range a.notices {
 		if l.told.notices.has(n.NoticeID) {
 			continue
 		}
@@ -334,14 +374,21 @@ func auditOf(o schemas.Outcome, id string) schemas.Audit {
 	a := schemas.Audit{AuditID: id, Kind: schemas.AuditDecision, At: o.DecidedAt, EventID: o.EventID, OutcomeID: o.OutcomeID, Corrects: o.Corrects,
 		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent, Repeat: o.Repeat,
 		AcceptedAt: o.AcceptedAt, SubjectRef: o.SubjectRef, Freshness: o.Freshness, SealedDetails: o.SealedDetails, Origin: o.Origin}
-	seen := map[schemas.AuthorityCode]bool{}
-	for _, p := range o.Details.Plans {
-		if !seen[p.Authority] {
-			seen[p.Authority] = true
-			a.Authorities = append(a.Authorities, string(p.Authority))
-		}
+	for _, code := range authoritiesOf(&o) {
+		a.Authorities = append(a.Authorities, string(code))
 	}
 	return a
+}
+
+// authoritiesOf are those whose plans are shown, each once.
+func authoritiesOf(o *schemas.Outcome) []schemas.AuthorityCode {
+	var out []schemas.AuthorityCode
+	for _, p := range o.Details.Plans {
+		if !slices.Contains(out, p.Authority) {
+			out = append(out, p.Authority)
+		}
+	}
+	return out
 }
 
 // outcomeOf is the outcome that an audit record was written for.

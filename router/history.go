@@ -132,8 +132,9 @@ func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
 	}
 	note := func(batch []topics.Record) error {
 		for _, r := range batch {
-			last, ok := l.told.last[headersOf(r)["ce_id"]]
-			if !ok {
+			head := headersOf(r)
+			last, ok := l.told.last[head["ce_id"]]
+			if !ok && head[headerLink] == "" {
 				continue
 			}
 			a, err := l.read(ctx, Task{Record: r})
@@ -141,7 +142,18 @@ func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
 				l.d.Logger.Warn("registration cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
 				continue
 			}
-			l.note(a, last)
+			if ok {
+				l.note(a, last)
+				continue
+			}
+			l.noteSuccessor(a, r.Key)
+			touched, err := l.touchedBy(ctx, a.reg)
+			if err != nil {
+				return err
+			}
+			for _, t := range touched {
+				l.note(t, t.before)
+			}
 		}
 		return nil
 	}
@@ -221,8 +233,17 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 		return err
 	}
 	// A visit lasts longer than a restart: its notice is sent once in all of it.
-	err = ReadSince(ctx, d.Client, schemas.TopicNotice, since.Add(-rememberFor), func(r topics.Record) error {
+	// A pattern looks back further still.
+	back := since.Add(-max(rememberFor, time.Duration(d.Pattern.Days)*24*time.Hour))
+	d.seen.reset()
+	err = ReadSince(ctx, d.Client, schemas.TopicNotice, back, func(r topics.Record) error {
 		h.notices = append(h.notices, headersOf(r)["ce_id"])
+		var n schemas.Notice
+		if err := d.Codec.Decode(ctx, schemas.TopicNotice, r.Value, &n); err != nil {
+			d.Logger.Warn("notice cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
+			return nil
+		}
+		d.seen.add(n)
 		return nil
 	})
 	if err != nil {

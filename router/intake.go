@@ -152,6 +152,9 @@ func (in *Intake) render(r *schemas.Registration, key string) (rec topics.Record
 	}
 	rec, err = in.record(schemas.TopicRegistration, key, r.EventID, r.EventID, *r)
 	rec.Time = r.AcceptedAt
+	if r.Link != "" {
+		rec.Headers = append(rec.Headers, topics.Header{Key: headerLink, Value: []byte(r.Link)})
+	}
 	return rec, err
 }
 

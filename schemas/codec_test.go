@@ -18,7 +18,7 @@ import (
 // records is one Go record per topic. A topic without an entry fails the tests.
 func records() map[Topic]any {
 	return map[Topic]any{
-		TopicRegistration: &Registration{}, TopicIndicator: &Indicator{}, TopicAuthority: &Authority{},
+		TopicRegistration: &Registration{}, TopicIndicator: &Indicator{}, TopicAuthority: &Authority{}, TopicLink: &Link{},
 		TopicOutcome: &Outcome{}, TopicNotice: &Notice{}, TopicAudit: &Audit{}, TopicCheckpoint: &Checkpoint{},
 		TopicDeadLetter: &Quarantine{},
 	}
@@ -224,7 +224,7 @@ func TestReleasedSchemasStayReadable(t *testing.T) {
 // default.
 func TestReleasedValuesAreStillRead(t *testing.T) {
 	c, r := newTestCodec(t)
-	types := map[Topic]any{TopicRegistration: &Registration{}, TopicIndicator: &Indicator{}, TopicAuthority: &Authority{}, TopicOutcome: &Outcome{},
+	types := map[Topic]any{TopicRegistration: &Registration{}, TopicIndicator: &Indicator{}, TopicAuthority: &Authority{}, TopicLink: &Link{}, TopicOutcome: &Outcome{},
 		TopicNotice: &Notice{}, TopicAudit: &Audit{}, TopicCheckpoint: &Checkpoint{}, TopicDeadLetter: &Quarantine{}}
 	for topic, into := range types {
 		released, err := Released(string(topic))

@@ -154,6 +154,14 @@ type Pattern struct {
 	Rule     string `avro:"rule"`
 }
 
+// Words writes the pattern as staff read it, empty where there is none.
+func (p Pattern) Words() string {
+	if p.Visits == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Seen %d times at %d care settings in %d days (%s).", p.Visits, p.Settings, p.Days, p.Rule)
+}
+
 // Plan is one indicator as an answer shows it.
 type Plan struct {
 	Authority      AuthorityCode `avro:"authority"`

@@ -16,6 +16,7 @@ import (
 	yamlnode "go.yaml.in/yaml/v3"
 
 	"cpis/connectors/adt"
+	"cpis/router"
 	"cpis/schemas"
 )
 
@@ -93,6 +94,11 @@ type MatchingConfig struct {
 	// LateAfter is how old an authority's last load may be before answers name
 	// it as late. Default 36h.
 	LateAfter time.Duration `yaml:"late_after"`
+	// StaleAfter is how long an authority may leave an open plan unsent before
+	// it is asked whether the plan still stands. Default 4320h, 180 days.
+	StaleAfter time.Duration `yaml:"stale_after"`
+	// Pattern says when it is told how often somebody was seen.
+	Pattern PatternConfig `yaml:"pattern"`
 	// VerifyEvery is how often the index is compared with its topic, record by
 	// record. Default 6h.
 	VerifyEvery time.Duration `yaml:"verify_every"`
@@ -110,6 +116,21 @@ type MatchingConfig struct {
 	Weights string `yaml:"weights"`
 }
 
+// PatternConfig is the rule by which it is told how often somebody was seen: from
+// so many care settings or so many visits in so many days.
+type PatternConfig struct {
+	// Days the rule looks back, 1 to 28; 0 turns it off. Default 28.
+	Days int `yaml:"days"`
+	// Settings is the number of distinct care settings. Default 3.
+	Settings int `yaml:"settings"`
+	// Visits is the number of visits. Default 4.
+	Visits int `yaml:"visits"`
+}
+
+func (p PatternConfig) rule() router.PatternRule {
+	return router.PatternRule{Days: p.Days, Settings: p.Settings, Visits: p.Visits}
+}
+
 // LogConfig is what goes to standard error.
 type LogConfig struct {
 	// Level is debug, info, warn or error. Default info.
@@ -124,7 +145,8 @@ func defaults() map[string]any {
 		"data": "cpis-data", "roles": allRoles(),
 		"kafka.listen": "127.0.0.1:9092", "registry.listen": "127.0.0.1:8081",
 		"mllp.listen": "127.0.0.1:2575", "http.listen": "127.0.0.1:8080",
-		"matching.startup_grace": "10s", "matching.late_after": "36h", "matching.verify_every": "6h",
+		"matching.startup_grace": "10s", "matching.late_after": "36h", "matching.verify_every": "6h", "matching.stale_after": "4320h",
+		"matching.pattern.days": 28, "matching.pattern.settings": 3, "matching.pattern.visits": 4,
 		"log.level": "info", "log.format": "auto",
 	}
 }
@@ -251,6 +273,9 @@ func (c *Config) check() error {
 	}
 	if c.Matching.VerifyEvery < time.Second {
 		bad("matching.verify_every", "at least 1s")
+	}
+	if p := c.Matching.Pattern; p.Days < 0 || p.Days > 28 || p.Settings < 2 || p.Visits < 2 {
+		bad("matching.pattern", "days 0 to 28, settings and visits 2 or more")
 	}
 	if (c.Matching.GivenTable == "") != (c.Matching.FamilyTable == "") {
 		bad("matching.given_table", "give both tables of names or neither")

@@ -87,13 +87,13 @@ func cast(now time.Time) map[string][]string {
 	day := func(months int) string { return now.AddDate(0, months, 0).Format(time.DateOnly) }
 	return map[string][]string{
 		"E06A": {
-			"A1,9990000018,Example,Ada,2019-08-07,F,CPP," + day(-8) + ",,,1",
-			"A2,9990000042,Specimen,Leo,2018-05-16,M,LAC," + day(-17) + ",,,1",
-			"A3,9990000077,Sampleton,Mia,1994-02-11,F,UNBORN," + day(-2) + ",," + day(2) + ",1",
+			"A1,9990000018,Example,Ada,2019-08-07,F,CPP," + day(-8) + ",,,1,,",
+			"A2,9990000042,Specimen,Leo,2018-05-16,M,LAC," + day(-17) + ",,,1,,",
+			"A3,9990000077,Sampleton,Mia,1994-02-11,F,UNBORN," + day(-2) + ",," + day(2) + ",1,,",
 		},
 		"E06B": {
-			"B1,9990000018,Example,Ada,2019-08-07,F,LAC," + day(-5) + ",,,1",
-			"B2,9990000085,Trialby,Noah,2016-11-30,M,CPP," + day(-21) + "," + day(-10) + ",,1",
+			"B1,9990000018,Example,Ada,2019-08-07,F,LAC," + day(-5) + ",,,1,,",
+			"B2,9990000085,Trialby,Noah,2016-11-30,M,CPP," + day(-21) + "," + day(-10) + ",,1,,",
 		},
 	}
 }
@@ -196,7 +196,7 @@ func (st *story) fourPlaces(ctx context.Context, conn *mllp.Client) error {
 	if err := st.register(ctx, conn, 1, []string{"9990000085", "Trialby", "Noah", "20161130", "M"}, "NSTS01"); err != nil {
 		return err
 	}
-	return st.register(ctx, conn, 3, []string{"9990000042", "Specimen", "Leo", "20180516", "M"}, "NSTS02")
+	return st.register(ctx, conn, 3, []string{"", "Specimen", "Leo", "20180516", "M"}, "NSTS07")
 }
 
 // goOn registers invented people until ctx ends.
@@ -272,7 +272,8 @@ func (s *shell) introduce(sys *system, st *story, outcomes map[schemas.State]int
 	fmt.Fprintf(s.out, `What happened, %d ms after the start:
   1. Two authorities shared plans about four people; %d people registered at seven care settings.
   2. Ada Example is on a child protection plan and looked after: she was seen at four places, and each was told at once.
-  3. %d answers INDICATOR, %d INDICATOR_ENDED, %d NOT_CHECKED (a number nobody had verified); %d notices to the authorities.
+  3. %d answers INDICATOR, %d INDICATOR_ENDED, %d POSSIBLE (no NHS number: the desk is told to trace it).
+  4. %d notices to the authorities: one for each visit, and that Ada was seen at so many places.
 
   health   http://%s/readyz      metrics  http://%s/metrics
   HL7      %s (MLLP)          Kafka    %s
@@ -281,7 +282,7 @@ Try, in another terminal%s:
   cpis hl7 send sample:child-on-plan
   cpis tail outcome --from beginning --until end
   cpis ledger
-`, took.Milliseconds(), st.sent, outcomes[schemas.StateIndicator], outcomes[schemas.StateIndicatorEnded], outcomes[schemas.StateNotChecked], notices,
+`, took.Milliseconds(), st.sent, outcomes[schemas.StateIndicator], outcomes[schemas.StateIndicatorEnded], outcomes[schemas.StatePossible], notices,
 		sys.webAddr, sys.webAddr, sys.doorAddr(), strings.Join(sys.config.Kafka.Brokers, ","), toolHint(sys.config))
 	if !st.quiet {
 		fmt.Fprintln(s.out, "\nPeople go on registering. Stop with Ctrl-C.")

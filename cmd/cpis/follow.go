@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"cpis/matching"
@@ -19,40 +20,67 @@ const followWait = 500 * time.Millisecond
 // followBytes bounds one fetch of a state topic.
 const followBytes = 4 << 20
 
-// followContacts keeps the authorities' contacts in memory: read from the
-// start, then followed. There are some 150 of them.
-func (s *system) followContacts(ctx context.Context) error {
-	return s.keepTrying(ctx, "contacts", func() error {
-		starts, err := s.client.Starts(ctx, schemas.TopicAuthority)
-		if err != nil {
-			return err
-		}
-		ends, err := s.client.Ends(ctx, schemas.TopicAuthority)
-		if err != nil {
-			return err
-		}
-		known := false
-		for next := starts[0]; ; {
-			if next >= ends[0] && !known {
-				known = true
-				select {
-				case <-s.known:
-				default:
-					close(s.known)
-				}
-			}
-			b, err := s.client.Fetch(ctx, schemas.TopicAuthority, 0, next, followWait, followBytes)
+// gate is closed until what stands behind it is there.
+type gate struct {
+	once sync.Once
+	c    chan struct{}
+}
+
+func newGate() *gate { return &gate{c: make(chan struct{})} }
+
+func (g *gate) open() { g.once.Do(func() { close(g.c) }) }
+
+// followState keeps a compacted topic of one partition in memory: read from the
+// start, then followed. known opens when its present end was reached.
+func (s *system) followState(t schemas.Topic, known *gate, take func(context.Context, topics.Record)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return s.keepTrying(ctx, string(t), func() error {
+			starts, err := s.client.Starts(ctx, t)
 			if err != nil {
 				return err
 			}
-			for _, r := range b.Records {
-				s.contact(ctx, r)
+			ends, err := s.client.Ends(ctx, t)
+			if err != nil {
+				return err
 			}
-			next = b.Next
-		}
-	})
+			for next := starts[0]; ; {
+				if next >= ends[0] {
+					known.open()
+				}
+				b, err := s.client.Fetch(ctx, t, 0, next, followWait, followBytes)
+				if err != nil {
+					return err
+				}
+				for _, r := range b.Records {
+					take(ctx, r)
+				}
+				next = b.Next
+			}
+		})
+	}
 }
 
+// link takes in a record of the link topic.
+func (s *system) link(ctx context.Context, r topics.Record) {
+	if r.Value == nil {
+		s.links.Remove(string(r.Key))
+		return
+	}
+	var l schemas.Link
+	if err := s.codec.Decode(ctx, schemas.TopicLink, r.Value, &l); err != nil {
+		s.log.Error("a link cannot be read", "code", "CPIS-K001", "offset", r.Offset, "error", err)
+		return
+	}
+	s.links.Put(l)
+}
+
+// linker is what the router sees of links.
+type linker struct {
+	*matching.Matcher
+	*matching.Links
+}
+
+// contact takes in a record of the contacts' topic.
 func (s *system) contact(ctx context.Context, r topics.Record) {
 	if r.Value == nil {
 		s.contacts.Remove(schemas.AuthorityCode(r.Key))
@@ -89,6 +117,11 @@ func (s *system) followReceipts(ctx context.Context) error {
 func (s *system) followIndicators(ctx context.Context) error {
 	return s.client.RunGroup(ctx, topics.GroupConfig{ID: groupIndex, Topics: []schemas.Topic{schemas.TopicIndicator}},
 		func(ctx context.Context, _ *topics.Assignment) error {
+			var wait sync.WaitGroup
+			defer wait.Wait()
+			beside, end := context.WithCancel(ctx)
+			defer end()
+			wait.Go(func() { s.steward.run(beside) })
 			return s.writer.Follow(ctx, indicatorSource{s.client})
 		})
 }
@@ -183,10 +216,12 @@ func (s *system) verifyIndex(ctx context.Context) error {
 // the grace: a restart must not answer CHECK_FAILED where a moment's wait gives
 // the answer.
 func (s *system) startDeciding(ctx context.Context) error {
-	select {
-	case <-s.known:
-	case <-ctx.Done():
-		return nil
+	for _, g := range []*gate{s.known, s.linked} {
+		select {
+		case <-g.c:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	grace, cancel := context.WithTimeout(ctx, s.config.Matching.StartupGrace)
 	defer cancel()

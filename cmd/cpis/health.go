@@ -42,7 +42,7 @@ func (s *system) dependencies() []dependency {
 			return err
 		}}, dependency{"contacts", func(context.Context) error {
 			select {
-			case <-s.known:
+			case <-s.known.c:
 				return nil
 			default:
 				return errors.New("not read yet")

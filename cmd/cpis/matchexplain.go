@@ -120,8 +120,8 @@ func (s *shell) bystander(ctx context.Context, t *tools) (*matching.Matcher, fun
 		}
 	}
 	fail := func(err error) (*matching.Matcher, func(), error) { stop(); return nil, nil, err }
-	side := &system{config: t.config, log: slog.New(slog.DiscardHandler), client: t.client, codec: t.codec, keys: t.keys, known: make(chan struct{})}
-	side.contacts = matching.NewDirectory(t.config.Matching.LateAfter)
+	side := &system{config: t.config, log: slog.New(slog.DiscardHandler), client: t.client, codec: t.codec, keys: t.keys}
+	side.contacts, side.links = matching.NewDirectory(t.config.Matching.LateAfter), matching.NewLinks()
 	redis := t.config.Redis.URL
 	if redis == "" {
 		e, err := embedded.Start(ctx, embedded.Config{NoKafka: true, NoRegistry: true})
@@ -151,11 +151,15 @@ func (s *shell) bystander(ctx context.Context, t *tools) (*matching.Matcher, fun
 	if err != nil {
 		return fail(err)
 	}
+	err = router.ReadSince(ctx, t.client, schemas.TopicLink, time.Unix(0, 0), func(r topics.Record) error { side.link(ctx, r); return nil })
+	if err != nil {
+		return fail(err)
+	}
 	config, err := t.config.Matching.open()
 	if err != nil {
 		return fail(err)
 	}
-	m, err := matching.New(config, reader, opener{t.codec, t.keys}.describer(), side.contacts, side.horizon, time.Now)
+	m, err := matching.New(config, matching.Sources{Index: reader, Describer: opener{t.codec, t.keys}.describer(), Contacts: side.contacts, Links: side.links, Horizon: side.horizon, Now: time.Now})
 	if err != nil {
 		return fail(err)
 	}

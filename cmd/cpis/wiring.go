@@ -46,6 +46,7 @@ type system struct {
 	intake   *router.Intake
 	reader   *index.Reader
 	contacts *matching.Directory
+	links    *matching.Links
 
 	// What metrics and readiness read; nil where the role does not run here.
 	producer *topics.Producer
@@ -55,10 +56,11 @@ type system struct {
 	decide   *router.Stage
 	deliver  *router.Stage
 	writer   *index.Writer
+	steward  *steward
 
-	tasks []task
-	stops []func() error
-	known chan struct{} // closed once the authorities' contacts are read
+	tasks         []task
+	stops         []func() error
+	known, linked *gate // contacts and links have been read
 }
 
 // task is something that runs until ctx ends.
@@ -75,7 +77,7 @@ type task struct {
 // It is one straight line on purpose. Whatever is opened registers its stop on
 // the next line; Close runs the stops last in, first out.
 func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err error) {
-	s := &system{config: c, log: log, known: make(chan struct{})}
+	s := &system{config: c, log: log, known: newGate(), linked: newGate()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -104,7 +106,7 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		}
 		s.stop(s.reader.Close)
 		s.contacts = matching.NewDirectory(c.Matching.LateAfter)
-		s.add("contacts", s.followContacts)
+		s.add("contacts", s.followState(schemas.TopicAuthority, s.known, s.contact))
 	}
 	if c.has(roleMatcher) {
 		describer := opener{s.codec, s.keys}.describer()
@@ -114,15 +116,18 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.stop(s.writer.Close)
 		s.add("index", s.followIndicators)
 		s.add("index check", s.verifyIndex)
+		s.links = matching.NewLinks()
+		s.add("links", s.followState(schemas.TopicLink, s.linked, s.link))
 		weights, err := c.Matching.open()
 		if err != nil {
 			return nil, err
 		}
-		matcher, err := matching.New(weights, s.reader, describer, s.contacts, s.horizon, time.Now)
+		matcher, err := matching.New(weights, matching.Sources{Index: s.reader, Describer: describer, Contacts: s.contacts, Links: s.links, Horizon: s.horizon, Now: time.Now})
 		if err != nil {
 			return nil, err
 		}
-		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Client: s.client, Logger: log, Place: matcher.Place()}
+		s.steward = &steward{s, &router.Notices{Publisher: s.publish, Keys: s.keys, Client: s.client}, matcher}
+		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Linker: linker{matcher, s.links}, Client: s.client, Logger: log, Place: matcher.Place(), Pattern: c.Matching.Pattern.rule()}
 		s.decide = &router.Stage{Topic: schemas.TopicRegistration, Group: groupMatcher, Open: decide.Open, AnswerBehind: true,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
 		s.add("matcher", s.startDeciding)

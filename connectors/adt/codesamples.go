@@ -66,10 +66,11 @@ func CodeSamples() []Sample {
 		{"CPIS-H116", "a batch that counts itself wrongly", frame("BHS|^~\\&|PRACTICE|RXX01\r" + whole("H116") + "BTS|9\r")},
 		{"CPIS-H117", "segment names in small letters", frame(swap(whole("H117"), "PID|", "pid|"))},
 
-		{"CPIS-M001", "a child without an NHS number", frame(a04("M001", "PID|1||H1003^^^RXX^MR||Unknown^Child||20210304|U\r"))},
+		{"CPIS-M001", "a child without an NHS number", frame(a04("M001", "PID|1||H1003^^^RXX^MR||Quillfeather^Zebedee||20140203|M|||1 High Street^^Aford^^ZZ1 1ZZ\r"))},
 		{"CPIS-M002", "a mistyped NHS number", frame(a04("M002", "PID|1||9990000019^^^NHS^NH||Example^Ada||20190807|F\r"))},
 		{"CPIS-M003", "an NHS number that nobody has traced", frame(swap(whole("M003"), "NSTS01", "NSTS02"))},
 		{"CPIS-M004", "a trace that found several persons", frame(swap(whole("M004"), "NSTS01", "NSTS04"))},
+		{"CPIS-M008", "a child of whom next to nothing is known", frame(a04("M008", "PID|1||H1004^^^RXX^MR||Unknown^Child||20210304|U\r"))},
 		{"CPIS-M006", "a number of another country", frame(swap(whole("M006"), "9990000018^^^NHS^NH", "9990000018^^^CHI^CHI"))},
 	}
 	return list

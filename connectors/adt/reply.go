@@ -22,6 +22,7 @@ const (
 	obxRingNow     = "RINGNOW"   // the number to ring at the time of the answer
 	obxOfficePhone = "OFFICE"
 	obxEmergency   = "EMERGENCY"
+	obxPattern     = "PATTERN" // how often the person was seen, and the rule by which that is told
 )
 
 // unconfirmed is the reason a setting is told whenever the identity is not
@@ -67,6 +68,7 @@ func Reply(o schemas.Outcome, p Profile) []byte {
 		for i, plan := range o.Details.Plans {
 			w.plan(fmt.Sprint(i+1), plan)
 		}
+		w.observe(obxPattern, "", hl7.Escape(o.Details.Pattern.Words()))
 	}
 	return []byte(w.text.String())
 }
