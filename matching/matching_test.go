@@ -132,7 +132,8 @@ type world struct {
 
 	mu      sync.Mutex
 	changes []index.Change
-	held    int // changes the index may not see yet
+	held    int    // changes the index may not see yet
+	stop    func() // the index is followed no more
 }
 
 func (w *world) Bounds(context.Context) (int64, int64, error) {
@@ -220,7 +221,8 @@ func newWorld(t *testing.T) *world {
 		}
 		_ = writer.Close()
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	w.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(w.stop)
 	contacts := NewDirectory(36 * time.Hour)
 	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
 	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, Sources{reader, d, contacts, NewLinks(), w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }}); err != nil {

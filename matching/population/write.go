@@ -30,12 +30,14 @@ const (
 )
 
 // Shares of registrations whose number is not the child's own, or is not there.
+// There are more wrong ones than in any feed, so that there are enough to
+// measure; results are told apart by number_is.
 const (
 	numberMissing = 0.015
 	numberInvalid = 0.003 // fails the check digit
 	numberSibling = 0.001 // of those who have one
 	numberTwin    = 0.01  // of twins
-	numberNear    = 0.0005
+	numberNear    = 0.02 // of those near to whom somebody protected was born
 )
 
 // Made is how many rows were written.
