@@ -12,7 +12,8 @@ func record(p schemas.Person) weigh.Record { return described(p, nil)[0] }
 // TestWhoseNumberItIs is the decision table of a verified number, row by row:
 // whose it may be, and whose it is not.
 func TestWhoseNumberItIs(t *testing.T) {
-	held := schemas.Person{FamilyName: "Example", GivenNames: "Ada Mary", DateOfBirth: "2019-08-07", Sex: "F"}
+	held := schemas.Person{FamilyName: "Example", GivenNames: "Ada Mary", DateOfBirth: "2019-08-07", Sex: "F", Postcode: "ZZ1 1AA"}
+	at := func(postcode string, p schemas.Person) schemas.Person { p.Postcode = postcode; return p }
 	person := func(given, family, born, sex string) schemas.Person {
 		return schemas.Person{GivenNames: given, FamilyName: family, DateOfBirth: schemas.Date(born), Sex: sex}
 	}
@@ -25,7 +26,11 @@ func TestWhoseNumberItIs(t *testing.T) {
 		"in capitals, no second name":           {person("ADA", "EXAMPLE", "2019-08-07", "F"), false},
 		"by the second name":                    {person("Mary", "Example", "2019-08-07", "F"), false},
 		"an initial":                            {person("A", "Example", "2019-08-07", "F"), false},
-		"mistyped":                              {person("Aad Mary", "Exampel", "2019-08-07", "F"), false},
+		"a name mistyped":                       {person("Aad Mary", "Example", "2019-08-07", "F"), false},
+		"both names mistyped":                   {person("Aad Mary", "Exampel", "2019-08-07", "F"), true},
+		"both mistyped, of the same place":      {at("ZZ1 1AA", person("Aad Mary", "Exampel", "2019-08-07", "F")), false},
+		"a name mistyped, of another place":     {at("AA1 1AA", person("Ada Mary", "Exampel", "2019-08-07", "F")), true},
+		"the other parent's name, moved":        {at("AA1 1AA", person("Ada", "Sample", "2019-08-07", "F")), false},
 		"the other parent's family name":        {person("Ada", "Sample", "2019-08-07", "F"), false},
 		"no given name yet":                     {person("Baby", "Example", "2019-08-07", "F"), false},
 		"no names":                              {person("", "", "2019-08-07", "F"), false},

@@ -389,6 +389,9 @@ and kin are the truth. The same seed makes the same people; nobody of them exist
 			if c.Names, err = names.open(); err != nil {
 				return err
 			}
+			if most := population.MaxHouseholds * 18 / 10; c.Children > most {
+				return exit{exitUsage, fmt.Errorf("at most %d children: there are no more numbers that are issued to nobody", most)}
+			}
 			c.On = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 			return s.writePopulation(cmd.Context(), population.New(c), args[0])
 		},

@@ -230,13 +230,14 @@ func (p *Population) Household(h int) []Child {
 		out[len(out)-1].Twin, twin.Twin = len(out), len(out)-1
 		out = append(out, twin)
 	}
+	own := numbers(h)
 	for i := range out {
 		c := &out[i]
 		c.Place = i
-		c.Number = number(uint64(h)*8 + uint64(i))
+		c.Number = own[i]
 		c.Protected = chosen && r.Float64() < siblingShared
 		if r.Float64() < superseded {
-			c.OldNumber = number(uint64(h)*8 + uint64(i) + 1<<26)
+			c.OldNumber = own[len(own)-1-i]
 		}
 	}
 	return out
@@ -304,38 +305,45 @@ func unit(n int) string {
 	return fmt.Sprintf("%c%c%d %d%c%c", 'A'+out/9/26%26, 'A'+out/9%26, out%9+1, sector, letters[at/20], letters[at%20])
 }
 
-// number is the n-th number of the range that is issued to nobody and has a
-// check digit.
-func number(n uint64) string {
-	for stem := 900_000_000 + mix7(n)%100_000_000; ; stem = 900_000_000 + (stem+1)%100_000_000 {
+// perHouseholdNumbers is how many stems of the range a household has for itself,
+// so that no two children have one number. With MaxHouseholds all are used.
+const (
+	perHouseholdNumbers = 14
+	stems               = 100_000_000
+	// MaxHouseholds is how many households there can be: some twelve million children.
+	MaxHouseholds = stems / perHouseholdNumbers
+)
+
+// numbers are the numbers of a household, of the range that is issued to nobody:
+// those of its stems that have a check digit, nearly all.
+func numbers(household int) []string {
+	var out []string
+	for i := range perHouseholdNumbers {
+		// A multiplier without a factor in common with the range spreads the stems.
+		stem := 900_000_000 + (uint64(household)*perHouseholdNumbers+uint64(i))*61_803_399%stems
 		digits, sum := fmt.Sprint(stem), 0
 		for i := range 9 {
 			sum += int(digits[i]-'0') * (10 - i)
 		}
 		if check := (11 - sum%11) % 11; check < 10 {
-			return digits + fmt.Sprint(check)
+			out = append(out, digits+fmt.Sprint(check))
 		}
 	}
+	return out
 }
-
-// mix7 spreads numbers over the range without two falling on one.
-func mix7(n uint64) uint64 { return n * 61_803_399 % 100_000_000 }
 
 func firstWord(s string) string { w, _, _ := strings.Cut(s, " "); return w }
 
 // Nearest is the protected child of a birthday whose names are most like a
-// child's: whose record a hurried clerk takes for theirs. False where none is
-// at all like.
+// child's: whose record a hurried clerk takes for theirs. False where none has
+// both names alike.
 func Nearest(c Child, sameDay []Child) (Child, bool) {
 	best, found := 0.0, Child{}
 	for _, o := range sameDay {
-		if o.Household == c.Household && o.Place == c.Place {
-			continue
-		}
-		like := compare.JaroWinkler(o.Family, c.Family) + compare.JaroWinkler(firstWord(o.Given), firstWord(c.Given))
-		if like > best {
-			best, found = like, o
+		given, family := compare.JaroWinkler(firstWord(o.Given), firstWord(c.Given)), compare.JaroWinkler(o.Family, c.Family)
+		if o.ID() != c.ID() && min(given, family) > 0.75 && given+family > best {
+			best, found = given+family, o
 		}
 	}
-	return found, best > 1.4
+	return found, best > 0
 }

@@ -37,7 +37,7 @@ const (
 	numberInvalid = 0.003 // fails the check digit
 	numberSibling = 0.001 // of those who have one
 	numberTwin    = 0.01  // of twins
-	numberNear    = 0.02 // of those near to whom somebody protected was born
+	numberNear    = 0.02  // of those near to whom somebody protected was born
 )
 
 // Made is how many rows were written.
