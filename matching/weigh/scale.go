@@ -179,7 +179,10 @@ func (s *Scale) swapped(a, b *Record, p product) (product, bool) {
 		return p, false
 	}
 	p.same *= s.Swapped * s.Family[x].Same * s.Given[y].Same
-	strange := s.SwappedBy * s.names.Family(b.Family.Joined) * s.names.Given(b.Given.First(), b.Sex, b.Born)
+	pair := func(r *Record) float64 {
+		return s.names.Family(r.Family.Joined) * s.names.Given(r.Given.First(), r.Sex, r.Born)
+	}
+	strange := s.SwappedBy * max(pair(a), pair(b))
 	p.stranger *= max(strange, rarest*rarest)
 	p.sibling *= max(strange, rarest)
 	p.twin *= max(strange, rarest)
