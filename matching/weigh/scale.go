@@ -102,7 +102,7 @@ func (s *Scale) pair(a, b *Record) Weight {
 func (s *Scale) given(a, b *Record, level compare.Level) Agreement {
 	g := s.Given[level]
 	if level == compare.Exact || level == compare.Alias {
-		share := max(s.share(a, b), s.share(b, a))
+		share := max(s.share(a.Given.First(), a, b), s.share(b.Given.First(), a, b))
 		g.Stranger, g.Sibling = g.Stranger+share, g.Sibling+share
 	}
 	return g
@@ -132,7 +132,7 @@ func (s *Scale) second(a, b *Record, level int) Agreement {
 		for _, w := range a.Given.Words[1:] {
 			for _, v := range b.Given.Words[1:] {
 				if w == v {
-					g.Stranger += 2 * s.names.Given(w, a.Sex, a.Born)
+					g.Stranger += 2 * s.share(w, a, b)
 					return g
 				}
 			}
@@ -145,16 +145,13 @@ func (s *Scale) second(a, b *Record, level int) Agreement {
 // initialShare is how often two names begin with one letter.
 const initialShare = 0.07
 
-// share is the share of one's given name among those who could be meant.
-func (s *Scale) share(a, b *Record) float64 {
-	sex, born := a.Sex, a.Born
-	if sex == 0 {
-		sex = b.Sex
+// share is the share of a given name among those who could be meant.
+func (s *Scale) share(word string, a, b *Record) float64 {
+	sex, born := max(a.Sex, b.Sex), max(a.Born, b.Born)
+	if a.Sex != b.Sex && a.Sex != 0 && b.Sex != 0 {
+		sex = 0
 	}
-	if born == "" {
-		born = b.Born
-	}
-	return s.names.Given(a.Given.First(), sex, born)
+	return s.names.Given(word, sex, born)
 }
 
 func (s *Scale) family(a, b *Record, level compare.Level) Agreement {
@@ -178,9 +175,9 @@ func (s *Scale) swapped(a, b *Record, p product) (product, bool) {
 	if x < compare.Similar || y < compare.Similar {
 		return p, false
 	}
-	p.same *= s.Swapped * s.Family[x].Same * s.Given[y].Same
+	p.same *= s.Swapped * s.Family[x].Same * s.Family[y].Same
 	pair := func(r *Record) float64 {
-		return s.names.Family(r.Family.Joined) * s.names.Given(r.Given.First(), r.Sex, r.Born)
+		return s.names.Family(r.Family.Joined) * s.share(r.Given.First(), a, b)
 	}
 	strange := s.SwappedBy * max(pair(a), pair(b))
 	p.stranger *= max(strange, rarest*rarest)
