@@ -121,10 +121,13 @@ func TestNoAgreementIsImpossible(t *testing.T) {
 		if math.Abs(math.Log(x.Odds+1e-300)-math.Log(y.Odds+1e-300)) > 1e-9 {
 			t.Fatalf("%v one way, %v the other", x.Odds, y.Odds)
 		}
+		if v := s.Judge(a, []Candidate{{ID: "b", Records: b}}); v.Finding == Confirmed && (a[0].Born == "" || b[0].Born == "") {
+			t.Fatalf("confirmed without a date of birth, %.1f bits", v.Bits)
+		}
 		if x.Bits() > 25 {
 			t.Fatalf("%.1f bits", x.Bits())
 		}
-		if a[0].Born == "" && a[0].Postcode == "" && x.Bits() > 12 {
+		if a[0].Born == "" && a[0].Postcode == "" && x.Bits() > 18 {
 			t.Fatalf("%.1f bits from names alone", x.Bits())
 		}
 	})
@@ -151,7 +154,7 @@ func TestANameIsNeverTooRare(t *testing.T) {
 	}
 	s := NewScale(Default(), n)
 	p := child("Xqzzy", "Xyzzy", "", "", "").Records()
-	if bits := s.Weigh(p, p).Bits(); bits > 12 {
+	if bits := s.Weigh(p, p).Bits(); bits > 18 {
 		t.Errorf("%.1f bits from names alone", bits)
 	}
 }
