@@ -70,7 +70,18 @@ func identity(control string, kind schemas.LinkKind, to, from schemas.Person) sc
 // decideLinked runs the stage with a linkbook.
 func (b *bench) decideLinked(d Decider, l Linker, enough func() bool) {
 	b.t.Helper()
-	stage := &Decide{Publisher: b.publish, Keys: b.keys, Decider: d, Linker: l, Client: b.client, Logger: slog.New(slog.DiscardHandler), Place: time.UTC}
+	b.decideWith(&Decide{Decider: d, Linker: l}, enough)
+}
+
+// decideBy runs the stage with a rule of patterns.
+func (b *bench) decideBy(rule PatternRule, enough func() bool) {
+	b.t.Helper()
+	b.decideWith(&Decide{Decider: &decider{}, Pattern: rule}, enough)
+}
+
+func (b *bench) decideWith(stage *Decide, enough func() bool) {
+	b.t.Helper()
+	stage.Publisher, stage.Keys, stage.Client, stage.Logger, stage.Place = b.publish, b.keys, b.client, slog.New(slog.DiscardHandler), time.UTC
 	b.run(&Stage{Topic: schemas.TopicRegistration, Group: "matcher", Open: stage.Open, AnswerBehind: true, Client: b.client, Dead: b.dead,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now}, enough)
 }
