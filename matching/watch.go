@@ -25,9 +25,11 @@ const (
 //	GAP             one authority's plan ended and another's began more than a day
 //	                later; both are told, for a child may have moved unseen between
 //	PLAN_STALE      a plan is open and its authority has not sent it for staleAfter
+//	NUMBER_SUPERSEDED  a care setting merged the number of a plan into another; until
+//	                the authority has looked, the plan is found under both
 //
 // Each is a notice without an id. now decides what is stale, today what is shown.
-func Watch(plans []schemas.Indicator, now time.Time, today schemas.Date, staleAfter time.Duration) []schemas.Notice {
+func Watch(plans []schemas.Indicator, links []schemas.Link, now time.Time, today schemas.Date, staleAfter time.Duration) []schemas.Notice {
 	var out []schemas.Notice
 	about := func(kind schemas.NoticeKind, i schemas.Indicator, since schemas.Date, others ...string) {
 		out = append(out, schemas.Notice{Kind: kind, Authority: i.Authority, SubjectRef: i.SubjectRef, PlanTypes: []string{string(i.PlanType)},
@@ -49,6 +51,13 @@ func Watch(plans []schemas.Indicator, now time.Time, today schemas.Date, staleAf
 			about(schemas.NoticeOverdue, i, i.ExpectedDate)
 		case i.PlanType != schemas.PlanUnborn && i.PlanEnd == "" && now.Sub(i.ReceivedAt) > staleAfter:
 			about(schemas.NoticeStale, i, schemas.Date(i.ReceivedAt.UTC().Format(time.DateOnly)))
+		}
+	}
+	for _, l := range links {
+		for _, i := range plans {
+			if i.SubjectRef == l.Retired {
+				about(schemas.NoticeSuperseded, i, schemas.Date(l.At.UTC().Format(time.DateOnly)))
+			}
 		}
 	}
 	for _, of := range bySubject {

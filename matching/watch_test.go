@@ -46,11 +46,12 @@ func TestWhatAuthoritiesWouldWantToKnow(t *testing.T) {
 		"moved with days between": {[]schemas.Indicator{plan("E06A", "anna", cpp, "2026-01-01", "2026-02-27"), plan("E06B", "anna", cpp, "2026-03-01", "")},
 			[]string{"E06A GAP since 2026-02-27 [E06B]", "E06B GAP since 2026-02-27 [E06A]"}},
 		"moved, with a third between": {[]schemas.Indicator{plan("E06A", "anna", cpp, "2026-01-01", "2026-02-01"), plan("E06B", "anna", cpp, "2026-04-01", ""), plan("E06C", "anna", cpp, "2026-02-01", "2026-03-31")}, nil},
+		"a number that was merged":    {[]schemas.Indicator{plan("E06A", "merged", cpp, "2026-01-01", "")}, []string{"E06A NUMBER_SUPERSEDED since 2026-11-25 []"}},
 		"one authority, two plans":    {[]schemas.Indicator{plan("E06A", "anna", cpp, "2026-01-01", ""), plan("E06A", "anna", schemas.PlanLookedAfter, "2026-01-01", "")}, nil},
 		"two children":                {[]schemas.Indicator{plan("E06A", "anna", cpp, "2026-01-01", ""), plan("E06B", "ben", cpp, "2026-01-01", "")}, nil},
 	} {
 		var got []string
-		for _, n := range Watch(c.plans, now, "2026-11-25", 180*24*time.Hour) {
+		for _, n := range Watch(c.plans, []schemas.Link{{Retired: "merged", Survivor: "anna", At: now}}, now, "2026-11-25", 180*24*time.Hour) {
 			got = append(got, fmt.Sprintf("%s %s since %s %v", n.Authority, n.Kind, n.Since, n.Others))
 		}
 		if !slices.Equal(got, c.want) {

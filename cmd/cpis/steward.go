@@ -25,6 +25,7 @@ const stewardPause = time.Minute
 
 func (s *steward) run(ctx context.Context) {
 	var done schemas.Date
+	linked := 0 // links there were then: a merge is told soon, not tomorrow
 	for {
 		select { // first of all: a system that has just begun has other things to do
 		case <-time.After(stewardPause):
@@ -32,11 +33,12 @@ func (s *steward) run(ctx context.Context) {
 			return
 		}
 		today := schemas.DateOf(time.Now(), s.matcher.Place())
-		if today == done {
+		n := len(s.links.All())
+		if today == done && n <= linked {
 			continue
 		}
 		if err := s.look(ctx, today); err == nil {
-			done = today
+			done, linked = today, n
 		} else if ctx.Err() == nil {
 			s.log.Warn("the plans could not be looked over, trying again", "error", err)
 		}
@@ -48,7 +50,7 @@ func (s *steward) look(ctx context.Context, today schemas.Date) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.notices.Send(ctx, matching.Watch(plans, time.Now().UTC().Truncate(time.Millisecond), today, s.config.Matching.StaleAfter))
+	n, err := s.notices.Send(ctx, matching.Watch(plans, s.links.All(), time.Now().UTC().Truncate(time.Millisecond), today, s.config.Matching.StaleAfter))
 	if err != nil {
 		return err
 	}

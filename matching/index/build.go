@@ -17,7 +17,7 @@ func (w *Writer) rebuild(ctx context.Context, src Source, epoch int64) error {
 	if err != nil {
 		return fmt.Errorf("rebuild index: %w", err)
 	}
-	w.marker = Marker{Generation: strings.ToLower(rand.Text()[:16]), Epoch: epoch + 1, Buckets: minBuckets, Position: start, AsOf: w.now()}
+	w.marker = Marker{Version: form, Generation: strings.ToLower(rand.Text()[:16]), Epoch: epoch + 1, Buckets: minBuckets, Position: start, AsOf: w.now()}
 	w.target = end
 	w.log.Info("building the index", "generation", w.marker.Generation, "records", end-start)
 	sealed, err := w.marker.seal(w.sealer)

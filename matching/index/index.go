@@ -99,6 +99,7 @@ type Describe func(key, value []byte) ([]Description, error)
 
 // Marker says what the index is worth.
 type Marker struct {
+	Version    int       `json:"version"`    // of the form of the index
 	Generation string    `json:"generation"` // id of this build
 	Epoch      int64     `json:"epoch"`      // counts the writers of this build
 	Complete   bool      `json:"complete"`
@@ -107,6 +108,10 @@ type Marker struct {
 	Entries    int64     `json:"entries"`
 	AsOf       time.Time `json:"as_of"` // when the writer last proved the index whole
 }
+
+// form is the version of all that is described in this package. An index of
+// another is built anew.
+const form = 2
 
 func (m Marker) seal(s Sealer) ([]byte, error) {
 	text, err := json.Marshal(m)
@@ -122,7 +127,7 @@ func openMarker(s Sealer, sealed string) (Marker, error) {
 	if err != nil {
 		return m, fmt.Errorf("%w: marker", ErrCorrupt)
 	}
-	if err := json.Unmarshal(text, &m); err != nil || m.Buckets < 1 || m.Buckets > maxBuckets {
+	if err := json.Unmarshal(text, &m); err != nil || m.Version != form || m.Buckets < 1 || m.Buckets > maxBuckets {
 		return m, fmt.Errorf("%w: marker", ErrCorrupt)
 	}
 	return m, nil
