@@ -213,9 +213,10 @@ func (l *decideLane) unchanged(a *answer) bool {
 	return true
 }
 
-// note keeps a registration open with its newest answer.
+// note keeps a registration open with its newest answer. It is found by what the
+// answer rests on, and by its own reference: of a number, or of the sender's.
 func (l *decideLane) note(a *answer, last lastAnswer) {
-	l.episodes.answered(l.d.Decider.Watched(a.reg), a.origin.Offset, a.reg.AcceptedAt, last)
+	l.episodes.answered(append(l.d.Decider.Watched(a.reg), string(a.reg.SubjectRef)), a.origin.Offset, a.reg.AcceptedAt, last)
 }
 
 func (d *Decide) provisionalID(event string) string {

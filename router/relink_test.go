@@ -45,6 +45,14 @@ func (l *linkbook) Remove(key string) {
 // looked is a decider that asked an index.
 type looked struct{ *decider }
 
+// Watched names no reference that only the sender knows: an index has none.
+func (d looked) Watched(r schemas.Registration) []string {
+	if r.Person.Number.IsZero() {
+		return nil
+	}
+	return d.decider.Watched(r)
+}
+
 func (d looked) Decide(ctx context.Context, regs []schemas.Registration) []schemas.Decision {
 	out := d.decider.Decide(ctx, regs)
 	for i := range out {
