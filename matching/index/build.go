@@ -85,29 +85,19 @@ func (w *Writer) fill(ctx context.Context, held map[string][]byte) error {
 		filled[i] = make([][]Entry, w.marker.Buckets)
 	}
 	workers := runtime.GOMAXPROCS(0)
-	moves := make([][]move, workers)
 	changes := make([]Change, 0, len(held))
 	for key, value := range held {
 		changes = append(changes, Change{[]byte(key), value})
 	}
-	var wait sync.WaitGroup
-	for i := range workers {
-		wait.Go(func() {
-			for at := i; at < len(changes); at += workers {
-				moves[i] = append(moves[i], w.moved(changes[at], nil)...)
-			}
-		})
-	}
-	for _, c := range changes {
+	for at, described := range w.described(changes) {
+		c := changes[at]
 		n := bucketOf(subject(c.Key), w.marker.Buckets)
 		filled[0][n] = append(filled[0][n], Entry(c))
-	}
-	wait.Wait()
-	for _, list := range moves {
-		for _, m := range list {
+		for _, m := range w.moves(c.Key, described, true) {
 			filled[1][m.bucket.n] = append(filled[1][m.bucket.n], Entry{m.key, m.value})
 		}
 	}
+	var wait sync.WaitGroup
 	errs := make([]error, workers)
 	for i := range workers {
 		wait.Go(func() {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,7 +40,7 @@ const (
 	// the index is built anew with more buckets.
 	perBucket = 4
 	// applyChanges bounds one transaction, pipeline one round trip of a build.
-	applyChanges = 2000
+	applyChanges = 500
 	pipeline     = 500
 	heartbeat    = time.Second
 	writeTimeout = 10 * time.Second
@@ -222,9 +224,10 @@ func (w *Writer) change(ctx context.Context, tx *redis.Tx, changes []Change) (ma
 	if err := held.read(ctx, at); err != nil {
 		return nil, 0, err
 	}
+	described := w.described(changes)
 	var delta int64
 	var moves []move
-	for _, c := range changes {
+	for at, c := range changes {
 		ref := subject(c.Key)
 		if ref == nil {
 			w.log.Error("a record of the indicator topic has no proper key", "code", "CPIS-K001")
@@ -232,7 +235,7 @@ func (w *Writer) change(ctx context.Context, tx *redis.Tx, changes []Change) (ma
 		}
 		b := bucket{indicators, bucketOf(ref, w.marker.Buckets)}
 		before := held.buckets[b]
-		moves = append(moves, w.moved(c, find(before, c.Key))...)
+		moves = append(append(moves, w.moves(c.Key, w.describes(Change{c.Key, find(before, c.Key)}), false)...), w.moves(c.Key, described[at], true)...)
 		held.buckets[b] = put(before, c.Key, c.Value)
 		delta += int64(len(held.buckets[b]) - len(before))
 	}
@@ -256,29 +259,45 @@ type move struct {
 	key, value []byte
 }
 
-// moved are the descriptions that a change takes back and brings.
-func (w *Writer) moved(c Change, before []byte) []move {
-	var out []move
-	for _, side := range []struct {
-		record []byte
-		here   bool
-	}{{before, false}, {c.Value, true}} {
-		if side.record == nil {
-			continue
-		}
-		described, err := w.describe(c.Key, side.record)
-		if err != nil {
-			w.log.Error("a record of the indicator topic cannot be described", "code", "CPIS-K001")
-			continue
-		}
-		for _, d := range described {
-			m := move{bucket: bucket{descriptions, bucketOf(d.Block[:], w.marker.Buckets)}, key: describedKey(d.Block, c.Key)}
-			if side.here {
-				m.value = d.Value
-			}
-			out = append(out, m)
+// moves are the comings or goings of what a record describes.
+func (w *Writer) moves(key []byte, described []Description, comes bool) []move {
+	out := make([]move, len(described))
+	for i, d := range described {
+		out[i] = move{bucket: bucket{descriptions, bucketOf(d.Block[:], w.marker.Buckets)}, key: describedKey(d.Block, key)}
+		if comes {
+			out[i].value = d.Value
 		}
 	}
+	return out
+}
+
+// describes gives what a record describes, none where it is taken back or cannot
+// be read.
+func (w *Writer) describes(c Change) []Description {
+	if c.Value == nil || subject(c.Key) == nil {
+		return nil
+	}
+	described, err := w.describe(c.Key, c.Value)
+	if err != nil {
+		w.log.Error("a record of the indicator topic cannot be described", "code", "CPIS-K001")
+	}
+	return described
+}
+
+// described describes many records: people are opened, which is work for all
+// cores.
+func (w *Writer) described(changes []Change) [][]Description {
+	out := make([][]Description, len(changes))
+	var wait sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for i := range workers {
+		wait.Go(func() {
+			for at := i; at < len(changes); at += workers {
+				out[at] = w.describes(changes[at])
+			}
+		})
+	}
+	wait.Wait()
 	return out
 }
 
