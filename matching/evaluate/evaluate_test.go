@@ -3,7 +3,9 @@ package evaluate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -55,27 +57,31 @@ func (p *people) scale(t *testing.T) *weigh.Scale {
 	return weigh.NewScale(m, names)
 }
 
-func (p *people) open(t *testing.T, c Columns) Report {
+// held is the index of those who are protected.
+func (p *people) held(t *testing.T, c Columns) *Index {
 	t.Helper()
 	x := NewIndex()
-	held := c
-	held.By = nil
-	rows, err := OpenTable(bytes.NewReader(p.index.Bytes()), held)
-	if err != nil {
+	c.By = nil
+	rows, err := OpenTable(bytes.NewReader(p.index.Bytes()), c)
+	for err == nil {
+		var r Row
+		if r, err = rows.Next(); err == nil {
+			x.Add(r)
+		}
+	}
+	if !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
-	for {
-		r, err := rows.Next()
-		if err != nil {
-			break
-		}
-		x.Add(r)
-	}
+	return x
+}
+
+func (p *people) open(t *testing.T, c Columns) Report {
+	t.Helper()
 	queries, err := OpenTable(bytes.NewReader(p.registrations.Bytes()), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := Open(x, p.scale(t), queries)
+	report, err := Open(p.held(t, c), p.scale(t), queries)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,23 +184,11 @@ func TestCalibrateFindsTheRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := NewIndex()
-	rows, err := OpenTable(bytes.NewReader(p.index.Bytes()), columns())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		r, err := rows.Next()
-		if err != nil {
-			break
-		}
-		x.Add(r)
-	}
 	queries, err := OpenTable(bytes.NewReader(p.registrations.Bytes()), columns())
 	if err != nil {
 		t.Fatal(err)
 	}
-	learnt, err := Calibrate(x, p.scale(t), queries)
+	learnt, err := Calibrate(p.held(t, columns()), p.scale(t), queries)
 	if err != nil {
 		t.Fatal(err)
 	}
