@@ -168,6 +168,7 @@ func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) s
 		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID}
 	if a, ok := m.Contacts.Get(i.Authority); ok {
 		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, ringNow(a, now, m.place)
+		p.LastLoadAt = a.LastLoadAt
 	}
 	return p
 }

@@ -174,7 +174,8 @@ type Plan struct {
 	PlanEnd        Date          `avro:"plan_end"`
 	ExpectedDate   Date          `avro:"expected_delivery_date"`
 	ShownUntil     Date          `avro:"shown_until"`
-	RecordID       string        `avro:"record_id"` // the LA's own record id, for its notice
+	RecordID       string        `avro:"record_id"`    // the LA's own record id, for its notice
+	LastLoadAt     time.Time     `avro:"last_load_at"` // when the authority's feed last brought records
 }
 
 // Details is what only those entitled may open: who, and which plans, newest

@@ -22,7 +22,8 @@ const (
 	obxRingNow     = "RINGNOW"   // the number to ring at the time of the answer
 	obxOfficePhone = "OFFICE"
 	obxEmergency   = "EMERGENCY"
-	obxPattern     = "PATTERN" // how often the person was seen, and the rule by which that is told
+	obxLastLoad    = "LASTLOAD" // when the authority's feed last brought records
+	obxPattern     = "PATTERN"  // how often the person was seen, and the rule by which that is told
 )
 
 // unconfirmed is the reason a setting is told whenever the identity is not
@@ -133,6 +134,9 @@ func (w *writer) plan(sub string, p schemas.Plan) {
 	w.observe(obxRingNow, sub, hl7.Escape(p.RingNow))
 	w.observe(obxOfficePhone, sub, hl7.Escape(p.OfficePhone))
 	w.observe(obxEmergency, sub, hl7.Escape(p.EmergencyPhone))
+	if !p.LastLoadAt.IsZero() {
+		w.observe(obxLastLoad, sub, p.LastLoadAt.Format("20060102150405-0700"))
+	}
 }
 
 func planName(t schemas.PlanType) string {
