@@ -184,7 +184,7 @@ func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, e
 			if !known {
 				i = len(out)
 				at[d.subject] = i
-				out = append(out, weigh.Candidate{ID: string(d.subject)})
+				out = append(out, weigh.Candidate{ID: string(d.subject), Records: m.Rendered.Of(d.subject, q.now)})
 			}
 			out[i].Records = append(out[i].Records, d.records...)
 		}

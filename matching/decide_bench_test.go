@@ -105,7 +105,7 @@ func BenchmarkDecide(b *testing.B) {
 		<-time.After(5 * time.Millisecond)
 	}
 	build := time.Since(began)
-	m, err := New(Config{}, Sources{reader, d, NewDirectory(time.Hour), NewLinks(), func(context.Context) (int64, error) { return int64(people), nil }, time.Now})
+	m, err := New(Config{}, Sources{reader, d, NewDirectory(time.Hour), NewLinks(), nil, func(context.Context) (int64, error) { return int64(people), nil }, time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}

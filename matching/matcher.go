@@ -43,6 +43,7 @@ type Sources struct {
 	Describer // reads the entries of the index, with their persons
 	Contacts  *Directory
 	Links     *Links
+	Rendered  *Renderings
 	// Horizon is the next offset of the indicator topic: asked after the
 	// registrations were read, it lies beyond every indicator that an authority
 	// was told is taken before they were accepted.

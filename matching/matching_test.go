@@ -225,7 +225,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(w.stop)
 	contacts := NewDirectory(36 * time.Hour)
 	contacts.Put(schemas.Authority{Code: "E06A", Name: "Aford", OfficePhone: "01632 960001", EmergencyPhone: "01632 960002", OfficeHours: "Mon-Fri 09:00-17:00", UpdatedAt: w.now, LastLoadAt: w.now.Add(-40 * time.Hour)})
-	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, Sources{reader, d, contacts, NewLinks(), w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }}); err != nil {
+	if w.matcher, err = New(Config{BehindWait: 100 * time.Millisecond}, Sources{reader, d, contacts, NewLinks(), NewRenderings(time.Hour), w.horizon, func() time.Time { return time.Now().Add(w.now.Sub(startOfTest)) }}); err != nil {
 		t.Fatal(err)
 	}
 	return w

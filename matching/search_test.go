@@ -73,6 +73,37 @@ func TestSomebodyWithoutANumber(t *testing.T) {
 	}
 }
 
+// TestASecondDescriptionHelps: the authority has a child under another family
+// name and at another place; once a hospital has registered them under their
+// number, they are recognised without it.
+func TestASecondDescriptionHelps(t *testing.T) {
+	w := newWorld(t)
+	zoe := schemas.Person{Number: number(t, "9990000018"), FamilyName: "Quillfeather", GivenNames: "Zoë", DateOfBirth: "2019-08-07", Sex: "F", Postcode: "ZZ1 1AA"}
+	w.cpp(zoe)
+	w.settle(schemas.Registration{Person: zoe})
+	here := zoe
+	here.Number, here.FamilyName, here.Postcode = schemas.NHSNumber{}, "Wimbleton", "AA9 9AA"
+	r := schemas.Registration{Person: here, NumberStatus: schemas.NumberAbsent}
+	if d := w.decide(r); d.Reason == schemas.ReasonDetailsAgree {
+		t.Fatalf("before: %+v", d)
+	}
+	w.matcher.Rendered.Put(w.keys.SubjectRef(zoe.Number), here, w.matcher.Now())
+	if d := w.decide(r); d.State != schemas.StatePossible || d.Reason != schemas.ReasonDetailsAgree {
+		t.Errorf("after: %+v", d)
+	}
+	old := NewRenderings(time.Hour)
+	for i := range 5 {
+		here.Postcode = fmt.Sprintf("AA9 %dAA", i)
+		old.Put("s", here, w.now.Add(time.Duration(i)*time.Minute))
+	}
+	if got := old.Of("s", w.now.Add(5*time.Minute)); len(got) != mostRenderings || got[0].Postcode != "AA94AA" {
+		t.Errorf("%v", got)
+	}
+	if got := old.Of("s", w.now.Add(2*time.Hour)); len(got) != 0 {
+		t.Errorf("kept for too long: %v", got)
+	}
+}
+
 // TestAVerifiedNumberNobodyHolds is "none", unless somebody held under another
 // number agrees beyond doubt: then the authority may hold an old number.
 func TestAVerifiedNumberNobodyHolds(t *testing.T) {

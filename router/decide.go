@@ -172,6 +172,7 @@ func (l *decideLane) decide(ctx context.Context, fresh []*answer) {
 	regs := make([]schemas.Registration, len(fresh))
 	for i, a := range fresh {
 		regs[i] = a.reg
+		l.episodes.begin(l.names(a), a.origin.Offset, a.reg.AcceptedAt)
 	}
 	for i, decision := range l.d.Decider.Decide(ctx, regs) {
 		l.compose(fresh[i], decision)
@@ -213,10 +214,15 @@ func (l *decideLane) unchanged(a *answer) bool {
 	return true
 }
 
-// note keeps a registration open with its newest answer. It is found by what the
-// answer rests on, and by its own reference: of a number, or of the sender's.
+// names are what a registration is found by: what its answer rests on, and its
+// own reference, of a number or of the sender's.
+func (l *decideLane) names(a *answer) []string {
+	return append(l.d.Decider.Watched(a.reg), string(a.reg.SubjectRef))
+}
+
+// note keeps a registration open with its newest answer.
 func (l *decideLane) note(a *answer, last lastAnswer) {
-	l.episodes.answered(append(l.d.Decider.Watched(a.reg), string(a.reg.SubjectRef)), a.origin.Offset, a.reg.AcceptedAt, last)
+	l.episodes.answered(l.names(a), a.origin.Offset, a.reg.AcceptedAt, last)
 }
 
 func (d *Decide) provisionalID(event string) string {
@@ -358,7 +364,8 @@ func (l *decideLane) notices(a *answer) []schemas.Notice {
 			person.LocalID = p.RecordID
 			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
 				Kind: schemas.NoticeAttendance, Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
-				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin})
+				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin,
+				Traced: a.reg.NumberStatus == schemas.NumberVerified && a.reg.SubjectRef == o.SubjectRef})
 		}
 		out[i].PlanTypes = append(out[i].PlanTypes, string(p.PlanType))
 	}

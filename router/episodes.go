@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -24,11 +25,14 @@ const (
 	headerPosition = "cpis_position" // index position behind it
 )
 
-// episode is a registration that was answered and may have to be answered anew.
+// episode is a registration that is being answered, or was and may have to be
+// answered anew.
 type episode struct {
 	accepted time.Time
-	names    []string // Decider.Watched
+	names    []string // what it is found by
 	last     lastAnswer
+	pending  bool  // its first answer is under way
+	missed   int64 // newest change that touched it meanwhile, -1 for none
 }
 
 // episodes are the open registrations of one partition, by offset, and by what
@@ -37,23 +41,55 @@ type episodes struct {
 	mu     sync.Mutex
 	open   map[int64]*episode            // guarded by mu
 	byName map[string]map[int64]struct{} // guarded by mu
+	due    []int64                       // answered while a change came that the answer does not know; guarded by mu
 }
 
 func newEpisodes() *episodes {
 	return &episodes{open: map[int64]*episode{}, byName: map[string]map[int64]struct{}{}}
 }
 
+// begin opens a registration before the index is read for it. A change that
+// comes between that reading and the answer's being on record finds it so.
+func (e *episodes) begin(names []string, offset int64, accepted time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open[offset] == nil {
+		e.put(offset, &episode{accepted: accepted, names: names, pending: true, missed: -1})
+	}
+}
+
 // answered notes a registration's newest answer. One that was not made from
 // the index is not touched by its changes.
 func (e *episodes) answered(names []string, offset int64, accepted time.Time, last lastAnswer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	missed := int64(-1)
+	if ep := e.open[offset]; ep != nil {
+		missed = ep.missed
+		e.close(offset)
+	}
 	if last.position < 0 {
 		return
 	}
+	e.put(offset, &episode{accepted: accepted, names: names, last: last, missed: -1})
+	if missed >= last.position {
+		e.due = append(e.due, offset)
+	}
+}
+
+// takeDue takes those that have to be answered anew at once.
+func (e *episodes) takeDue() []int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.close(offset)
-	e.open[offset] = &episode{accepted, names, last}
-	for _, n := range names {
+	out := e.due
+	e.due = nil
+	return out
+}
+
+// put opens a registration. The caller holds mu.
+func (e *episodes) put(offset int64, ep *episode) {
+	e.open[offset] = ep
+	for _, n := range ep.names {
 		if e.byName[n] == nil {
 			e.byName[n] = map[int64]struct{}{}
 		}
@@ -80,7 +116,7 @@ func (e *episodes) close(offset int64) {
 func (e *episodes) last(offset int64) (lastAnswer, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if ep := e.open[offset]; ep != nil {
+	if ep := e.open[offset]; ep != nil && !ep.pending {
 		return ep.last, true
 	}
 	return lastAnswer{}, false
@@ -94,7 +130,10 @@ func (e *episodes) touched(names []string, change int64) []int64 {
 	var out []int64
 	for _, n := range names {
 		for offset := range e.byName[n] {
-			if change >= e.open[offset].last.position {
+			switch ep := e.open[offset]; {
+			case ep.pending && change != math.MaxInt64: // its answer will tell whether it knew
+				ep.missed = max(ep.missed, change)
+			case !ep.pending && change >= ep.last.position:
 				out = append(out, offset)
 			}
 		}
@@ -109,7 +148,7 @@ func (e *episodes) before(day schemas.Date, place *time.Location) []int64 {
 	defer e.mu.Unlock()
 	var out []int64
 	for offset, ep := range e.open {
-		if schemas.DateOf(ep.last.at, place) < day {
+		if !ep.pending && schemas.DateOf(ep.last.at, place) < day {
 			out = append(out, offset)
 		}
 	}
@@ -124,7 +163,7 @@ func (e *episodes) oldest() (int64, bool) {
 	defer e.mu.Unlock()
 	first, found := int64(0), false
 	for _, ep := range e.open {
-		if !found || ep.last.position < first {
+		if !ep.pending && (!found || ep.last.position < first) {
 			first, found = ep.last.position, true
 		}
 	}
@@ -167,6 +206,9 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 				return err
 			}
 			day = today
+		}
+		if err := l.handOn(ctx, l.episodes.takeDue(), again); err != nil {
+			return err
 		}
 		b, err := l.d.Client.Fetch(ctx, schemas.TopicIndicator, 0, next, fetchWait, fetchBytes)
 		var gap *topics.GapError

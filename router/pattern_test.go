@@ -103,3 +103,29 @@ func TestTheDaysTurnAsksAgain(t *testing.T) {
 		t.Error("closed registrations are kept")
 	}
 }
+
+// TestAChangeBetweenTheLookAndTheRecord: a plan comes after the index was read
+// for a registration and before its answer is on record.
+func TestAChangeBetweenTheLookAndTheRecord(t *testing.T) {
+	e := newEpisodes()
+	now := time.Now()
+	e.begin([]string{"a"}, 1, now)
+	e.begin([]string{"a"}, 2, now)
+	if got := e.touched([]string{"a"}, 7); len(got) != 0 {
+		t.Errorf("handed on before it is answered: %v", got)
+	}
+	if _, told := e.last(1); told {
+		t.Error("an answer that was not given")
+	}
+	e.answered([]string{"a"}, 1, now, lastAnswer{position: 7}) // the change at 7 is not in it
+	e.answered([]string{"a"}, 2, now, lastAnswer{position: 8}) // it is in this one
+	if got := e.takeDue(); fmt.Sprint(got) != "[1]" {
+		t.Errorf("due: %v", got)
+	}
+	if got := e.takeDue(); len(got) != 0 {
+		t.Errorf("due again: %v", got)
+	}
+	if got := e.touched([]string{"a"}, 9); fmt.Sprint(got) != "[1 2]" {
+		t.Errorf("%v", got)
+	}
+}

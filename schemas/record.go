@@ -257,6 +257,7 @@ type Notice struct {
 	Others       []string      `avro:"others"` // other authorities concerned
 	Since        Date          `avro:"since"`
 	Pattern      Pattern       `avro:"pattern"`
+	Traced       bool          `avro:"traced"` // the person was registered under this very number, and it was verified
 }
 
 // AuditKind says what an audit record is about.

@@ -74,6 +74,53 @@ func (s *system) link(ctx context.Context, r topics.Record) {
 	s.links.Put(l)
 }
 
+// renderedFor is how long a care setting's description of a protected person is
+// kept: as long as the notice it is read from.
+const renderedFor = 30 * 24 * time.Hour
+
+// followRenderings keeps protected people as care settings registered them, from
+// the notices of the last month.
+func (s *system) followRenderings(ctx context.Context) error {
+	return s.keepTrying(ctx, "renderings", func() error {
+		next, err := s.client.OffsetsAt(ctx, schemas.TopicNotice, time.Now().Add(-renderedFor))
+		if err != nil {
+			return err
+		}
+		for {
+			for p := range next {
+				b, err := s.client.Fetch(ctx, schemas.TopicNotice, p, next[p], followWait, followBytes)
+				var gap *topics.GapError
+				switch {
+				case errors.As(err, &gap) && gap.LogStart > next[p]: // expired
+					next[p] = gap.LogStart
+					continue
+				case err != nil:
+					return err
+				}
+				for _, r := range b.Records {
+					s.rendering(ctx, r)
+				}
+				next[p] = b.Next
+			}
+		}
+	})
+}
+
+// rendering takes in a notice. Only somebody who was registered under the very
+// number of the plan, and a verified one, is described by it.
+func (s *system) rendering(ctx context.Context, r topics.Record) {
+	var n schemas.Notice
+	err := s.codec.Decode(ctx, schemas.TopicNotice, r.Value, &n)
+	if err == nil && n.Traced && n.Kind == schemas.NoticeAttendance {
+		if n.Person, err = s.keys.OpenPerson(schemas.TopicNotice, n.NoticeID, n.SealedPerson); err == nil {
+			s.rendered.Put(n.SubjectRef, n.Person, n.CreatedAt)
+		}
+	}
+	if err != nil {
+		s.log.Error("a notice cannot be read", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)
+	}
+}
+
 // linker is what the router sees of links.
 type linker struct {
 	*matching.Matcher

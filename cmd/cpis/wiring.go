@@ -47,6 +47,7 @@ type system struct {
 	reader   *index.Reader
 	contacts *matching.Directory
 	links    *matching.Links
+	rendered *matching.Renderings
 
 	// What metrics and readiness read; nil where the role does not run here.
 	producer *topics.Producer
@@ -117,12 +118,14 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.add("index", s.followIndicators)
 		s.add("index check", s.verifyIndex)
 		s.links = matching.NewLinks()
+		s.rendered = matching.NewRenderings(renderedFor)
+		s.add("renderings", s.followRenderings)
 		s.add("links", s.followState(schemas.TopicLink, s.linked, s.link))
 		weights, err := c.Matching.open()
 		if err != nil {
 			return nil, err
 		}
-		matcher, err := matching.New(weights, matching.Sources{Index: s.reader, Describer: describer, Contacts: s.contacts, Links: s.links, Horizon: s.horizon, Now: time.Now})
+		matcher, err := matching.New(weights, matching.Sources{Index: s.reader, Describer: describer, Contacts: s.contacts, Links: s.links, Rendered: s.rendered, Horizon: s.horizon, Now: time.Now})
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ type Agreement struct {
 // postcodes in hospital and social care records of children), not fitted to
 // any labels.
 func Default() Model {
-	return Model{Version: "2026-11", Population: 12e6, Siblings: 1.1, Twins: 0.03, Confirm: 9, Possible: -3, Close: 6, Swapped: 0.003, SwappedBy: 0.005, Together: 8,
+	return Model{Version: "2026-11", Population: 12e6, Siblings: 1.1, Twins: 0.03, Confirm: 10, Possible: -3, Close: 6, Swapped: 0.003, SwappedBy: 0.005, Together: 8,
 		Given: [7]Agreement{
 			compare.Different: {0.025, 0.9, 0.9, 0.78},
 			compare.Initial:   {0.008, 0.0006, 0.0006, 0.0014},
