@@ -128,6 +128,9 @@ func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 		}
 		q.note("mother", "", fmt.Sprintf("%d unborn plans are shown today under the mother's number", len(f.mothers)))
 	}
+	if q.status == schemas.NumberVerified && len(f.held) > 0 { // then nobody else is looked at
+		return f, nil
+	}
 	f.candidates, err = m.candidates(q, s)
 	return f, err
 }
@@ -163,6 +166,7 @@ func (q *inquiry) born(i schemas.Indicator) schemas.Date {
 // with the person, each once, with every description there is of them.
 func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, error) {
 	at := map[schemas.SubjectRef]int{}
+	seen := map[string]bool{} // a description stands under each of its blocks
 	var out []weigh.Candidate
 	for _, b := range q.blocks {
 		values, err := s.Described(b)
@@ -170,6 +174,10 @@ func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, e
 			return nil, err
 		}
 		for _, v := range values {
+			if seen[string(v)] {
+				continue
+			}
+			seen[string(v)] = true
 			d, err := readDescription(v)
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", index.ErrCorrupt, err)
@@ -218,7 +226,7 @@ func (m *Matcher) own(ctx context.Context, q *inquiry, f found) schemas.Decision
 			return notChecked(schemas.ReasonTooLittle)
 		}
 	}
-	// Nobody fits, and that is no answer: one in a hundred of the protected is
+	// Nobody fits, and that is no answer: one in two hundred of the protected is
 	// not found by description. Only a verified number can say "none".
 	return notChecked(unusable(q.status))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -262,8 +263,8 @@ func TestADescriptionIsReadAsWritten(t *testing.T) {
 		t.Fatalf("%+v %v", d, err)
 	}
 	for j, r := range d.records {
-		if fmt.Sprint(r) != fmt.Sprint(records[j]) {
-			t.Errorf("%v, want %v", r, records[j])
+		if !reflect.DeepEqual(r, records[j]) {
+			t.Errorf("record %d is not as written", j)
 		}
 	}
 	for n := range b {

@@ -277,8 +277,8 @@ func (c *Config) check() error {
 	if p := c.Matching.Pattern; p.Days < 0 || p.Days > 28 || p.Settings < 2 || p.Visits < 2 {
 		bad("matching.pattern", "days 0 to 28, settings and visits 2 or more")
 	}
-	if (c.Matching.GivenTable == "") != (c.Matching.FamilyTable == "") {
-		bad("matching.given_table", "give both tables of names or neither")
+	if _, err := c.Matching.open(); err != nil {
+		bad("matching", "%v", err)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		bad("log.level", "%q is none of debug, info, warn, error", c.Log.Level)

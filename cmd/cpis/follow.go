@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,20 +273,24 @@ func (s *system) startDeciding(ctx context.Context) error {
 	}
 	grace, cancel := context.WithTimeout(ctx, s.config.Matching.StartupGrace)
 	defer cancel()
+	if err := whole(grace, s.reader); err != nil && ctx.Err() == nil {
+		s.log.Warn("the index is not whole yet: answers will be CHECK_FAILED until it is", "error", err)
+	}
+	return s.decide.Run(ctx)
+}
+
+// whole waits until an index is whole; the error says what was the matter when
+// ctx ended.
+func whole(ctx context.Context, r *index.Reader) error {
 	for {
-		status, err := s.reader.Status(grace)
-		if err == nil && status.Complete {
-			break
+		m, err := r.Status(ctx)
+		if err == nil && m.Complete {
+			return nil
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
-			continue
-		case <-grace.Done():
+		case <-ctx.Done():
+			return cmp.Or(err, index.ErrIncomplete)
 		}
-		if ctx.Err() == nil {
-			s.log.Warn("the index is not whole yet: answers will be CHECK_FAILED until it is", "error", fmt.Sprint(err))
-		}
-		break
 	}
-	return s.decide.Run(ctx)
 }

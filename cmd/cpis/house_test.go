@@ -38,6 +38,8 @@ func TestConfigurationMistakes(t *testing.T) {
 		"role":                  {"roles: [intak]\n", "", "CPIS-C002", "intak"},
 		"log level":             {"log: {level: loud}\n", "", "CPIS-C002", "loud"},
 		"duration":              {"matching: {late_after: soon}\n", "", "CPIS-C002", ""},
+		"one table of names":    {"matching: {given_table: x.csv}\n", "", "CPIS-C002", "both tables"},
+		"no such weights":       {"matching: {weights: /nowhere/weights.json}\n", "", "CPIS-C002", "no such file"},
 		"cluster without feed":  {"kafka: {brokers: [\"k:1\"]}\n", "", "CPIS-C002", "feeds"},
 		"setting":               {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: PUB}\n", "", "CPIS-C002", "PUB"},
 		"feed twice":            {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY}\n  - {name: a, application: A, facility: C, ods: RXX, setting: MATERNITY}\n", "", "CPIS-C002", "twice"},

@@ -144,7 +144,10 @@ func (s *shell) bystander(ctx context.Context, t *tools) (*matching.Matcher, fun
 		return fail(err)
 	}
 	stops = append(stops, func() { _ = reader.Close() })
-	if err := whole(ctx, reader); err != nil {
+	waiting, end := context.WithTimeout(ctx, toolTime)
+	err = whole(waiting, reader)
+	end()
+	if err != nil {
 		return fail(exit{exitUnreachable, err})
 	}
 	err = router.ReadSince(ctx, t.client, schemas.TopicAuthority, time.Unix(0, 0), func(r topics.Record) error { side.contact(ctx, r); return nil })
@@ -164,21 +167,4 @@ func (s *shell) bystander(ctx context.Context, t *tools) (*matching.Matcher, fun
 		return fail(err)
 	}
 	return m, stop, nil
-}
-
-// whole waits until an index is whole.
-func whole(ctx context.Context, r *index.Reader) error {
-	ctx, cancel := context.WithTimeout(ctx, toolTime)
-	defer cancel()
-	for {
-		m, err := r.Status(ctx)
-		if err == nil && m.Complete {
-			return nil
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("the index is not whole: %w", index.ErrIncomplete)
-		}
-	}
 }

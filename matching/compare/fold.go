@@ -121,7 +121,8 @@ func unknown(w string) bool {
 	return false
 }
 
-// filler knows words that name nobody beside a placeholder.
+// filler knows words that name nobody where another says that there is no name:
+// the of and the number in Twin two of Eve.
 func filler(w string) bool {
 	switch w {
 	case "of", "not", "the", "son", "daughter", "one", "two", "three", "ii", "iii":

@@ -6,6 +6,9 @@
 package weigh
 
 import (
+	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -20,6 +23,20 @@ type Person struct {
 	Postcode               string
 	Others                 []string // further names, FAMILY^GIVEN: former, preferred, written otherwise
 }
+
+const redacted = "[redacted]"
+
+// A description of a person redacts itself: it is weighed, and never written.
+func (p Person) String() string               { return redacted }
+func (p Person) GoString() string             { return redacted }
+func (p Person) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
+func (p Person) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (p Person) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (r Record) String() string               { return redacted }
+func (r Record) GoString() string             { return redacted }
+func (r Record) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) }
+func (r Record) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+func (r Record) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
 // Record is one description of a person, ready to be weighed.
 type Record struct {

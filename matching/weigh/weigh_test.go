@@ -3,6 +3,7 @@ package weigh
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"strings"
@@ -223,6 +224,27 @@ func TestTheTableHasNoNameTwice(t *testing.T) {
 	for _, list := range []string{boys, girls, families} {
 		if len(strings.Fields(list)) < 150 {
 			t.Errorf("%d names", len(strings.Fields(list)))
+		}
+	}
+}
+
+// TestDescriptionsRedactThemselves however they are written.
+func TestDescriptionsRedactThemselves(t *testing.T) {
+	p := child("Zoe", "Quillfeather", "2019-08-07", "F", "ZZ1 1AA")
+	r := p.Records()
+	for _, v := range []any{p, &p, r[0], r, Candidate{Records: r}, []Candidate{{Records: r}}} {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logged strings.Builder
+		slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "v", v)
+		for _, s := range []string{fmt.Sprintf("%v %+v %#v %s", v, v, v, v), string(text), logged.String()} {
+			for _, secret := range []string{"Zoe", "zoe", "uillfeather", "2019", "ZZ1"} {
+				if strings.Contains(s, secret) {
+					t.Errorf("%T shows %s: %s", v, secret, s)
+				}
+			}
 		}
 	}
 }
