@@ -41,7 +41,8 @@ type episodes struct {
 	mu     sync.Mutex
 	open   map[int64]*episode            // guarded by mu
 	byName map[string]map[int64]struct{} // guarded by mu
-	due    []int64                       // answered while a change came that the answer does not know; guarded by mu
+	due    []int64                       // answered, and a change was read meanwhile that the answer does not know; guarded by mu
+	read   int64                         // changes before this offset were read; guarded by mu
 }
 
 func newEpisodes() *episodes {
@@ -63,7 +64,7 @@ func (e *episodes) begin(names []string, offset int64, accepted time.Time) {
 func (e *episodes) answered(names []string, offset int64, accepted time.Time, last lastAnswer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	missed := int64(-1)
+	missed := e.read - 1 // of one that was decided before it was opened here: any change that was read
 	if ep := e.open[offset]; ep != nil {
 		missed = ep.missed
 		e.close(offset)
@@ -75,6 +76,26 @@ func (e *episodes) answered(names []string, offset int64, accepted time.Time, la
 	if missed >= last.position {
 		e.due = append(e.due, offset)
 	}
+}
+
+// start notes that the changes before an offset will only be read as far back as
+// an open answer needs it. Those whose answer is under way may need it too.
+func (e *episodes) start(end int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.read = end
+	for _, ep := range e.open {
+		if ep.pending {
+			ep.missed = max(ep.missed, end-1)
+		}
+	}
+}
+
+// reading notes that the change before an offset is about to be looked at.
+func (e *episodes) reading(next int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.read = max(e.read, next)
 }
 
 // takeDue takes those that have to be answered anew at once.
@@ -195,6 +216,7 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 		return fmt.Errorf("follow indicators: %w", err)
 	}
 	next := ends[0]
+	l.episodes.start(next) // before asking for the oldest: what is answered from here on knows of it
 	if from, ok := l.episodes.oldest(); ok {
 		next = min(next, from)
 	}
@@ -220,6 +242,7 @@ func (l *decideLane) follow(ctx context.Context, again func(topics.Record) error
 			return fmt.Errorf("follow indicators: %w", err)
 		}
 		for _, r := range b.Records {
+			l.episodes.reading(r.Offset + 1)
 			if err := l.handOn(ctx, l.episodes.touched(l.d.Decider.Touched(r.Key, r.Value), r.Offset), again); err != nil {
 				return err
 			}

@@ -128,4 +128,20 @@ func TestAChangeBetweenTheLookAndTheRecord(t *testing.T) {
 	if got := e.touched([]string{"a"}, 9); fmt.Sprint(got) != "[1 2]" {
 		t.Errorf("%v", got)
 	}
+	// One that was decided before a crash is on record only now, and changes were
+	// read that it cannot know.
+	e.reading(20)
+	e.answered([]string{"a"}, 3, now, lastAnswer{position: 12})
+	e.answered([]string{"a"}, 4, now, lastAnswer{position: 20})
+	if got := e.takeDue(); fmt.Sprint(got) != "[3]" {
+		t.Errorf("due after a crash: %v", got)
+	}
+	// One that is under way when the changes begin to be followed.
+	e = newEpisodes()
+	e.begin([]string{"a"}, 5, now)
+	e.start(30)
+	e.answered([]string{"a"}, 5, now, lastAnswer{position: 29})
+	if got := e.takeDue(); fmt.Sprint(got) != "[5]" {
+		t.Errorf("due from before the start: %v", got)
+	}
 }
