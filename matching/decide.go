@@ -348,5 +348,11 @@ func (m *Matcher) Held(ctx context.Context, ref schemas.SubjectRef) (bool, error
 		return false, fmt.Errorf("look for plans: %s", failed)
 	}
 	entries, err := s.Entries(ref)
-	return len(entries) > 0, err
+	for _, e := range entries {
+		i, err := m.Open(e.Value)
+		if err != nil || !i.Withdrawn {
+			return err == nil, err
+		}
+	}
+	return false, err
 }

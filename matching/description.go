@@ -29,7 +29,7 @@ type Describer struct {
 // Describe is an index.Describe.
 func (d Describer) Describe(_, value []byte) ([]index.Description, error) {
 	i, err := d.Open(value)
-	if err != nil {
+	if err != nil || i.Withdrawn { // taken back: nobody is described
 		return nil, err
 	}
 	records := described(i.Person, otherNames(i.Person))

@@ -2,7 +2,6 @@ package matching
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -62,37 +61,4 @@ func (d *Directory) Late(now time.Time) []string {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// ringNow is the number to ring at an instant: the office's inside its hours,
-// else the emergency duty team's. Hours that cannot be read, or a moment that
-// cannot be placed, lead to the emergency number, which always answers.
-func ringNow(a schemas.Authority, now time.Time, place *time.Location) string {
-	if a.OfficePhone != "" && inHours(a.OfficeHours, now.In(place)) {
-		return a.OfficePhone
-	}
-	return a.EmergencyPhone
-}
-
-// inHours reads hours written "Mon-Fri 09:00-17:00".
-func inHours(hours string, at time.Time) bool {
-	days, times, ok := strings.Cut(strings.TrimSpace(hours), " ")
-	if !ok {
-		return false
-	}
-	first, last, ok := strings.Cut(days, "-")
-	if !ok {
-		last = first
-	}
-	names := []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
-	from, to, today := slices.Index(names, first), slices.Index(names, last), (int(at.Weekday())+6)%7
-	if from < 0 || to < 0 || today < from || today > to {
-		return false
-	}
-	opens, closes, ok := strings.Cut(strings.TrimSpace(times), "-")
-	if !ok || len(opens) != 5 || len(closes) != 5 {
-		return false
-	}
-	clock := at.Format("15:04")
-	return clock >= opens && clock < closes
 }

@@ -12,6 +12,7 @@ import (
 	"cpis/matching/index"
 	"cpis/matching/weigh"
 	"cpis/schemas"
+	"cpis/schemas/contact"
 )
 
 // Config of the matcher.
@@ -56,6 +57,7 @@ type Matcher struct {
 	config Config
 	scale  *weigh.Scale
 	place  *time.Location
+	book   *contact.Book
 	Sources
 }
 
@@ -74,11 +76,11 @@ func New(c Config, s Sources) (*Matcher, error) {
 	if c.Names == nil {
 		c.Names = weigh.Builtin()
 	}
-	place, err := time.LoadLocation("Europe/London")
+	book, err := contact.NewBook()
 	if err != nil {
 		return nil, err
 	}
-	return &Matcher{c, weigh.NewScale(*c.Model, c.Names), place, s}, nil
+	return &Matcher{c, weigh.NewScale(*c.Model, c.Names), book.Place(), book, s}, nil
 }
 
 // Place is where days are civil days.
@@ -166,10 +168,10 @@ func reasonOf(err error) schemas.Reason {
 
 func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) schemas.Plan {
 	p := schemas.Plan{Authority: i.Authority, AuthorityName: string(i.Authority), PlanType: i.PlanType, PlanStart: i.PlanStart, PlanEnd: i.PlanEnd,
-		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID}
+		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID, UploadID: i.UploadID}
 	if a, ok := m.Contacts.Get(i.Authority); ok {
-		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, ringNow(a, now, m.place)
-		p.LastLoadAt = a.LastLoadAt
+		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, m.book.Ring(a, now).Number
+		p.LastLoadAt, p.ContactsVersion = a.LastLoadAt, a.Version
 	}
 	return p
 }

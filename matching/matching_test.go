@@ -96,31 +96,6 @@ func TestAPlanIsShownWithoutAGap(t *testing.T) {
 	})
 }
 
-func TestRingNow(t *testing.T) {
-	london, err := time.LoadLocation("Europe/London")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := schemas.Authority{OfficePhone: "office", EmergencyPhone: "emergency", OfficeHours: "Mon-Fri 09:00-17:00"}
-	for at, want := range map[string]string{
-		"2026-11-24T08:59:59Z": "emergency", "2026-11-24T09:00:00Z": "office", "2026-11-24T16:59:59Z": "office", "2026-11-24T17:00:00Z": "emergency",
-		"2026-11-28T12:00:00Z": "emergency", "2026-07-01T08:30:00Z": "office", "2026-07-01T16:30:00Z": "emergency",
-	} {
-		now, err := time.Parse(time.RFC3339, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := ringNow(a, now, london); got != want {
-			t.Errorf("%s: %s, want %s", at, got, want)
-		}
-	}
-	for _, hours := range []string{"", "always", "Mon-Fri", "Mon-Fri 9-5", "Fri-Xxx 09:00-17:00"} {
-		if got := ringNow(schemas.Authority{OfficePhone: "office", EmergencyPhone: "emergency", OfficeHours: hours}, time.Now(), london); got != "emergency" {
-			t.Errorf("hours %q: %s", hours, got)
-		}
-	}
-}
-
 // world is a matcher over a real index in an in-process Redis.
 type world struct {
 	t       *testing.T

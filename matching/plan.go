@@ -17,6 +17,7 @@ const (
 // shown says whether an indicator is shown on a day, whether it has ended, and
 // the last day an ended one is shown.
 //
+//	taken back                              not shown
 //	before plan_start                       not shown yet
 //	from plan_start to plan_end, inclusive  current
 //	CPP, LAC: up to plan_end + 365 days     ended, still shown
@@ -26,7 +27,7 @@ const (
 // and while it has none, as current: the birth is still to come. Child plans
 // end with the 18th birthday; unborn plans sit on the mother, at any age.
 func shown(i schemas.Indicator, born, today schemas.Date) (visible, ended bool, until schemas.Date) {
-	if i.PlanStart != "" && today < i.PlanStart {
+	if i.Withdrawn || i.PlanStart != "" && today < i.PlanStart {
 		return false, false, ""
 	}
 	ended = i.PlanEnd != "" && today > i.PlanEnd

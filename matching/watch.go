@@ -16,7 +16,7 @@ const (
 	gapDays   = 365 // as long as an ended plan is shown, days without one are a gap
 )
 
-// Watch looks over all the plans there are and finds what their authorities
+// Watch looks over all the plans that stand and finds what their authorities
 // would want to know, since no message tells it:
 //
 //	UNBORN_OVERDUE  the expected date has passed and the authority shares no plan
@@ -33,7 +33,7 @@ func Watch(plans []schemas.Indicator, links []schemas.Link, now time.Time, today
 	var out []schemas.Notice
 	about := func(kind schemas.NoticeKind, i schemas.Indicator, since schemas.Date, others ...string) {
 		out = append(out, schemas.Notice{Kind: kind, Authority: i.Authority, SubjectRef: i.SubjectRef, PlanTypes: []string{string(i.PlanType)},
-			Person: i.Person, Since: since, Others: others, OccurredAt: now, CreatedAt: now})
+			Access: schemas.Access{Records: []schemas.PlanRecord{{PlanType: i.PlanType, RecordID: i.Person.LocalID, UploadID: i.UploadID}}}, Since: since, Others: others, OccurredAt: now, CreatedAt: now})
 	}
 	bySubject := map[schemas.SubjectRef][]schemas.Indicator{}
 	born := map[schemas.AuthorityCode][]schemas.Indicator{} // children of an authority

@@ -327,10 +327,7 @@ func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.R
 		if l.told.notices.has(n.NoticeID) {
 			continue
 		}
-		if n.SealedPerson, err = l.d.Keys.SealPerson(schemas.TopicNotice, n.NoticeID, n.Person); err != nil {
-			return audit, nil, outcome, err
-		}
-		r, err := l.d.record(schemas.TopicNotice, string(n.Authority), n.NoticeID, o.EventID, n)
+		r, err := (&Notices{Publisher: l.d.Publisher, Keys: l.d.Keys}).seal(n, o.EventID)
 		if err != nil {
 			return audit, nil, outcome, err
 		}
@@ -364,10 +361,13 @@ func (l *decideLane) notices(a *answer) []schemas.Notice {
 			person.LocalID = p.RecordID
 			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
 				Kind: schemas.NoticeAttendance, Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
-				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin,
-				Traced: a.reg.NumberStatus == schemas.NumberVerified && a.reg.SubjectRef == o.SubjectRef})
+				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin, Feed: o.Feed, ControlID: o.ControlID,
+				Traced: a.reg.NumberStatus == schemas.NumberVerified && a.reg.SubjectRef == o.SubjectRef,
+				Notify: a.reg.Notify, UnopenedAfter: a.reg.UnopenedAfter,
+				Access: schemas.Access{WorkerName: a.reg.Evidence.ResponsibleName, WorkerRole: a.reg.Evidence.ResponsibleRole}})
 		}
 		out[i].PlanTypes = append(out[i].PlanTypes, string(p.PlanType))
+		out[i].Access.Records = append(out[i].Access.Records, schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
 	}
 	return out
 }

@@ -99,7 +99,7 @@ func (d *Decide) patternNotices(p schemas.Pattern, attendances []schemas.Notice)
 	}
 	var out []schemas.Notice
 	for _, n := range attendances {
-		n.Kind, n.Pattern = schemas.NoticePattern, p
+		n.Kind, n.Pattern, n.UnopenedAfter = schemas.NoticePattern, p, 0
 		n.NoticeID = d.Keys.ID("notice", "pattern", string(n.Authority), string(n.SubjectRef), strconv.FormatInt(p.Settings, 10), strconv.FormatInt(p.Visits/int64(max(d.Pattern.Visits, 1)), 10))
 		out = append(out, n)
 	}

@@ -8,7 +8,8 @@ import (
 
 // Code is the stable name of one refusal or warning, "CPIS-H012". The letter
 // names the area: C configuration, D dead letters and ledger, H HL7 intake,
-// K Kafka and schemas, L local authority feeds, M matching and index.
+// K Kafka and schemas, L local authority feeds, M matching and index, W
+// requests over HTTP.
 type Code string
 
 // Entry explains a code: one text serves the acknowledgement, the LA's
@@ -23,7 +24,7 @@ type Entry struct {
 
 // Catalogue lists every code in order.
 func Catalogue() []Entry {
-	all := slices.Concat(configCodes(), recordCodes(), hl7Codes(), hl7Marks(), socialCareCodes(), matchingCodes())
+	all := slices.Concat(configCodes(), recordCodes(), hl7Codes(), hl7Marks(), socialCareCodes(), matchingCodes(), webCodes())
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

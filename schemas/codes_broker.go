@@ -11,6 +11,13 @@ func configCodes() []Entry {
 	}
 }
 
+func webCodes() []Entry {
+	return []Entry{
+		{"CPIS-W001", "The request cannot be read", "A parameter or a field of the body is not one of the interface, or not of its kind.",
+			"Correct what is named; /openapi.json describes every request.", "Nothing was done."},
+	}
+}
+
 func recordCodes() []Entry {
 	return []Entry{
 		{"CPIS-K001", "A record on a topic cannot be read", "Its schema id is not known to the registry, or its bytes do not follow the schema it names.",

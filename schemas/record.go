@@ -39,6 +39,9 @@ type Registration struct {
 	OccurredOther     time.Time `avro:"occurred_other"`     // second reading in the hour that comes twice
 	SealedEvidence    []byte    `avro:"evidence"`
 
+	Notify        NotifyPolicy `avro:"notify"`
+	UnopenedAfter int64        `avro:"unopened_after"` // seconds; 0 never
+
 	Person           Person    `avro:"-"` // opened from SealedPerson
 	Retired          Person    `avro:"-"` // opened from SealedRetired
 	Evidence         Evidence  `avro:"-"` // opened from SealedEvidence
@@ -71,11 +74,14 @@ type Evidence struct {
 	Newborn        []string // fields that say so
 	Aliases        []string // FAMILY^GIVEN
 	Identifiers    []string // other numbers, number@authority
+
+	ResponsibleName string // who answers for the care setting, from its profile
+	ResponsibleRole string
 }
 
 // IsZero reports whether the message said none of it.
 func (e Evidence) IsZero() bool {
-	return e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" &&
+	return e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" && e.ResponsibleName == "" &&
 		len(e.Pregnancy)+len(e.Newborn)+len(e.Aliases)+len(e.Identifiers) == 0
 }
 
@@ -106,6 +112,11 @@ type Indicator struct {
 	UploadID     string        `avro:"upload_id"`
 	SealedPerson []byte        `avro:"person"`
 	Person       Person        `avro:"-"`
+	// Withdrawn says that the authority took the record back. Nothing is shared
+	// and nobody is named; the version stays, so that an older record which
+	// comes late cannot bring it back.
+	Withdrawn bool   `avro:"withdrawn"`
+	Reason    string `avro:"reason"` // why it ended or was taken back
 }
 
 // Key is the topic key of the record: authority / subject / plan type.
@@ -127,6 +138,14 @@ type Authority struct {
 	UpdatedAt      time.Time     `avro:"updated_at"`
 	LastLoadAt     time.Time     `avro:"last_load_at"` // when the feed last brought records, zero where never
 	Version        int64         `avro:"version"`
+	ClosedDays     []string      `avro:"closed_days"`  // civil dates, beside weekends and bank holidays
+	ConfirmedOn    Date          `avro:"confirmed_on"` // when the authority last said that the contacts are right
+	Sequence       int64         `avro:"sequence"`     // highest sequence number of a file
+	// Of the newest file: records, those whose person is beyond doubt, and those
+	// that were refused and wait for correction.
+	Received int64 `avro:"received"`
+	Matched  int64 `avro:"matched"`
+	Refused  int64 `avro:"refused"`
 }
 
 // Link says that two NHS numbers are one person's (cpis.link.v1, compacted): a
@@ -176,6 +195,10 @@ type Plan struct {
 	ShownUntil     Date          `avro:"shown_until"`
 	RecordID       string        `avro:"record_id"`    // the LA's own record id, for its notice
 	LastLoadAt     time.Time     `avro:"last_load_at"` // when the authority's feed last brought records
+	// ContactsVersion is the version of the contacts shown, UploadID the upload
+	// that brought the plan.
+	ContactsVersion int64  `avro:"contacts_version"`
+	UploadID        string `avro:"upload_id"`
 }
 
 // Details is what only those entitled may open: who, and which plans, newest
@@ -225,46 +248,13 @@ type InputPosition struct {
 	Offset    int64 `avro:"offset"`
 }
 
-// NoticeKind is what a notice is about.
-type NoticeKind string
-
-const (
-	NoticeAttendance NoticeKind = "ATTENDANCE"        // a protected person was registered
-	NoticeSuperseded NoticeKind = "NUMBER_SUPERSEDED" // a care setting merged the number of a plan into another
-	NoticeOverdue    NoticeKind = "UNBORN_OVERDUE"    // an unborn plan is past its date and no child has a plan instead
-	NoticeOverlap    NoticeKind = "OVERLAP"           // another authority has a current plan too
-	NoticeGap        NoticeKind = "GAP"               // between the plans of two authorities there were days without
-	NoticeStale      NoticeKind = "PLAN_STALE"        // an open plan has not been heard of for long
-	NoticePattern    NoticeKind = "PATTERN"           // the person was seen often
-)
-
-// Notice tells a local authority that a person it protects was seen, or that
-// something about its plan wants looking at (cpis.notice.v1).
-type Notice struct {
-	NoticeID     string        `avro:"notice_id"`
-	Authority    AuthorityCode `avro:"authority"`
-	OutcomeID    string        `avro:"outcome_id"`
-	ODS          ODSCode       `avro:"ods"`
-	Setting      CareSetting   `avro:"setting"`
-	OccurredAt   time.Time     `avro:"occurred_at"`
-	CreatedAt    time.Time     `avro:"created_at"`
-	PlanTypes    []string      `avro:"plan_types"`
-	SubjectRef   SubjectRef    `avro:"subject_ref"`
-	SealedPerson []byte        `avro:"person"` // number, name, date of birth and the LA's record id
-	Person       Person        `avro:"-"`
-	Origin       InputPosition `avro:"origin"`
-	Kind         NoticeKind    `avro:"kind"`
-	Others       []string      `avro:"others"` // other authorities concerned
-	Since        Date          `avro:"since"`
-	Pattern      Pattern       `avro:"pattern"`
-	Traced       bool          `avro:"traced"` // the person was registered under this very number, and it was verified
-}
-
 // AuditKind says what an audit record is about.
 type AuditKind string
 
-// AuditDecision is the record of one answer given to one registration.
-const AuditDecision AuditKind = "DECISION"
+const (
+	AuditDecision AuditKind = "DECISION" // one answer given to one registration
+	AuditView     AuditKind = "VIEW"     // the details of an answer were opened
+)
 
 // Audit is the record that something was decided, seen or changed
 // (cpis.audit.v1). A decision's audit record holds all that its outcome says,
@@ -291,6 +281,8 @@ type Audit struct {
 	SealedDetails []byte        `avro:"details"`
 	Origin        InputPosition `avro:"origin"`
 	Repeat        bool          `avro:"repeat"`
+	Role          string        `avro:"role"`  // of a view, job role code of whoever looked
+	SealedActor   []byte        `avro:"actor"` // of a view, who looked
 }
 
 // Checkpoint is a signed head of the audit log (cpis.checkpoint.v1).

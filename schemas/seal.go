@@ -16,6 +16,7 @@ const (
 	personSchema   = "person"
 	detailsSchema  = "details"
 	evidenceSchema = "evidence"
+	accessSchema   = "access"
 )
 
 // sealedSchema is a schema of sealed bytes with all its released versions. The
@@ -26,7 +27,7 @@ type sealedSchema struct {
 
 func sealedSchemas() (map[string]*sealedSchema, error) {
 	out := map[string]*sealedSchema{}
-	for _, name := range []string{personSchema, detailsSchema, evidenceSchema} {
+	for _, name := range []string{personSchema, detailsSchema, evidenceSchema, accessSchema} {
 		texts, err := Released(name)
 		if err != nil {
 			return nil, err
@@ -116,7 +117,7 @@ func (k *Keyring) OpenDetails(outcomeID string, sealed []byte) (Details, error) 
 func (k *Keyring) SealEvidence(id string, e Evidence) ([]byte, error) {
 	m := e.Mother
 	return k.seal(TopicRegistration, evidenceSchema, id, evidenceFields{e.OperatorID, e.OperatorName, e.OperatorSource,
-		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers})
+		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers, e.ResponsibleName, e.ResponsibleRole})
 }
 
 // OpenEvidence opens what SealEvidence sealed.
@@ -127,7 +128,33 @@ func (k *Keyring) OpenEvidence(id string, sealed []byte) (Evidence, error) {
 	}
 	mother, err := personFields{Number: f.MotherNumber, FamilyName: f.MotherName, LocalID: f.MotherLocalID}.person()
 	return Evidence{f.OperatorID, f.OperatorName, f.OperatorSource, mother, f.MotherSource, f.BirthOrder,
-		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers}, err
+		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers, f.ResponsibleName, f.ResponsibleRole}, err
+}
+
+// SealAccess seals the access of a record of a topic; id is the record's.
+func (k *Keyring) SealAccess(t Topic, id string, a Access) ([]byte, error) {
+	return k.seal(t, accessSchema, id, a)
+}
+
+// OpenAccess opens what SealAccess sealed.
+func (k *Keyring) OpenAccess(t Topic, id string, sealed []byte) (Access, error) {
+	var a Access
+	err := k.open(t, accessSchema, id, sealed, &a)
+	return a, err
+}
+
+// SealParcel seals a part of a parcel; id names upload, kind and part.
+func (k *Keyring) SealParcel(id string, raw []byte) ([]byte, error) {
+	return k.person.Encrypt(raw, associated(TopicParcel, "raw", id))
+}
+
+// OpenParcel opens what SealParcel sealed.
+func (k *Keyring) OpenParcel(id string, sealed []byte) ([]byte, error) {
+	raw, err := k.person.Decrypt(sealed, associated(TopicParcel, "raw", id))
+	if err != nil {
+		return nil, fmt.Errorf("open parcel: %w", ErrSealed)
+	}
+	return raw, nil
 }
 
 // SealRaw seals bytes as received for the quarantine.
@@ -171,6 +198,9 @@ type evidenceFields struct {
 	Newborn        []string `avro:"newborn"`
 	Aliases        []string `avro:"aliases"`
 	Identifiers    []string `avro:"identifiers"`
+
+	ResponsibleName string `avro:"responsible_name"`
+	ResponsibleRole string `avro:"responsible_role"`
 }
 
 type detailsFields struct {
@@ -199,5 +229,5 @@ func (f personFields) person() (Person, error) {
 // sealedTypes pairs each sealed schema with the Go type that is written to it.
 func sealedTypes() map[string]reflect.Type {
 	return map[string]reflect.Type{personSchema: reflect.TypeFor[personFields](), detailsSchema: reflect.TypeFor[detailsFields](),
-		evidenceSchema: reflect.TypeFor[evidenceFields]()}
+		evidenceSchema: reflect.TypeFor[evidenceFields](), accessSchema: reflect.TypeFor[Access]()}
 }

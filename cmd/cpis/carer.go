@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"slices"
+	"strconv"
+	"sync"
+	"time"
 
 	"cpis/connectors/socialcare"
-	"cpis/matching/index"
 	"cpis/router"
 	"cpis/router/topics"
 	"cpis/schemas"
@@ -23,62 +30,98 @@ func (c carer) Authority(code schemas.AuthorityCode) (schemas.Authority, bool) {
 	return c.contacts.Get(code)
 }
 
-// Held reports the version of each record that is held already. An error means
-// that it cannot be told, so nothing may be written.
-func (c carer) Held(ctx context.Context, want []schemas.Indicator) (map[string]int64, error) {
-	refs := make([]schemas.SubjectRef, len(want))
-	for i, w := range want {
-		refs[i] = w.SubjectRef
-	}
-	snapshot, err := c.reader.Lookup(ctx, index.Query{Subjects: refs})
-	if err != nil {
-		return nil, fmt.Errorf("look up what is held: %w", err)
-	}
-	need, err := c.horizon(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look up what is held: %w", err)
-	}
-	if snapshot.Marker.Position < need {
-		return nil, fmt.Errorf("look up what is held: the index is behind")
-	}
-	held := map[string]int64{}
-	for _, ref := range refs {
-		entries, err := snapshot.Entries(ref)
-		if err != nil {
-			return nil, fmt.Errorf("look up what is held: %w", err)
+// Held gives all records of an authority by their key. An error means that it
+// cannot be told, so nothing may be written.
+func (c carer) Held(ctx context.Context, code schemas.AuthorityCode) (map[string]schemas.Indicator, error) {
+	for _, g := range []*gate{c.known, c.filed} { // contacts, and what became of earlier files
+		select {
+		case <-g.c:
+		default:
+			return nil, errors.New("look up what is held: not read yet")
 		}
-		for _, e := range entries {
-			i, err := opener{c.codec, c.keys}.indicator(e.Value)
-			if err != nil {
-				return nil, fmt.Errorf("look up what is held: %w", err)
+	}
+	values, err := c.plans.of(ctx, c.system, code)
+	if err != nil {
+		return nil, err
+	}
+	open := opener{c.codec, c.keys}
+	keys := make([]string, 0, len(values))
+	for key := range values {
+		keys = append(keys, key)
+	}
+	out := make([]schemas.Indicator, len(keys))
+	workers := runtime.GOMAXPROCS(0)
+	errs := make([]error, workers)
+	var wait sync.WaitGroup
+	for w := range workers {
+		wait.Go(func() { // opening people is work for all cores
+			for at := w; at < len(keys) && errs[w] == nil; at += workers {
+				out[at], errs[w] = open.indicator(values[keys[at]])
 			}
-			held[string(e.Key)] = i.Version
-		}
+		})
+	}
+	wait.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("look up what is held: %w", err)
+	}
+	held := make(map[string]schemas.Indicator, len(keys))
+	for i, key := range keys {
+		held[key] = out[i]
 	}
 	return held, nil
 }
 
+// Uploads lists what became of an authority's files.
+func (c carer) Uploads(code schemas.AuthorityCode) []schemas.Upload { return c.uploads.of(code) }
+
 // publishChunk bounds what of one file waits in the producer at a time.
 const publishChunk = 5000
 
-// Publish commits indicators: nil means that every one is on its topic.
-func (c carer) Publish(ctx context.Context, indicators []schemas.Indicator) error {
-	for part := range slices.Chunk(indicators, publishChunk) {
-		if err := c.publishPart(ctx, part); err != nil {
+// Commit writes what a file does, step by step. What has to be there if
+// something fails comes first.
+func (c carer) Commit(ctx context.Context, changes socialcare.Changes) error {
+	for _, p := range changes.Parcels {
+		if err := c.keepParcel(ctx, changes.Authority, p); err != nil {
+			return err
+		}
+	}
+	for part := range slices.Chunk(changes.Put, publishChunk) {
+		if err := c.put(ctx, part); err != nil {
+			return err
+		}
+	}
+	var records []topics.Record
+	for _, i := range changes.Drop {
+		records = append(records, topics.Record{Topic: schemas.TopicIndicator, Key: i.Key(), Time: c.publish.Now()})
+	}
+	if err := c.producer.Produce(ctx, records...); err != nil {
+		return err
+	}
+	if err := c.quarantine(ctx, changes.Authority, changes.Refused); err != nil {
+		return err
+	}
+	if err := c.note(ctx, changes); err != nil {
+		return err
+	}
+	if len(changes.Notices) > 0 {
+		if _, err := c.notices.Send(ctx, changes.Notices); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c carer) publishPart(ctx context.Context, indicators []schemas.Indicator) error {
+// put publishes indicators.
+func (c carer) put(ctx context.Context, indicators []schemas.Indicator) error {
 	records := make([]topics.Record, 0, len(indicators))
 	for _, i := range indicators {
 		var err error
-		if i.SealedPerson, err = c.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person); err != nil {
-			return err
+		if i.SealedPerson == nil && !i.Withdrawn { // one that is put back, or ended as it stood, stays sealed
+			if i.SealedPerson, err = c.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person); err != nil {
+				return err
+			}
 		}
-		r, err := c.publish.State(schemas.TopicIndicator, i.Key(), c.keys.ID("indicator", string(i.Key()), fmt.Sprint(i.Version)), i)
+		r, err := c.publish.State(schemas.TopicIndicator, i.Key(), c.keys.ID("indicator", string(i.Key()), fmt.Sprint(i.Version), i.UploadID), i)
 		if err != nil {
 			return err
 		}
@@ -87,30 +130,40 @@ func (c carer) publishPart(ctx context.Context, indicators []schemas.Indicator) 
 	return c.producer.Produce(ctx, records...)
 }
 
-// Withdraw commits tombstones: the records were entered in error.
-func (c carer) Withdraw(ctx context.Context, indicators []schemas.Indicator) error {
-	records := make([]topics.Record, 0, len(indicators))
-	for _, i := range indicators {
-		records = append(records, topics.Record{Topic: schemas.TopicIndicator, Key: i.Key(), Time: c.publish.Now()})
+// note commits contacts and the record of the file.
+func (c carer) note(ctx context.Context, changes socialcare.Changes) error {
+	var records []topics.Record
+	if a := changes.Contacts; a != nil {
+		r, err := c.publish.State(schemas.TopicAuthority, []byte(a.Code), c.keys.ID("authority", string(a.Code), a.UpdatedAt.String(), a.LastLoadAt.String(), string(a.ConfirmedOn)), *a)
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
 	}
-	return c.producer.Produce(ctx, records...)
-}
-
-// PublishAuthority commits an authority's contacts.
-func (c carer) PublishAuthority(ctx context.Context, a schemas.Authority) error {
-	r, err := c.publish.State(schemas.TopicAuthority, []byte(a.Code), c.keys.ID("authority", string(a.Code), a.UpdatedAt.String(), a.LastLoadAt.String()), a)
-	if err != nil {
+	if u := changes.Upload; u != nil {
+		r, err := c.publish.State(schemas.TopicUpload, u.Key(), c.keys.ID("upload record", u.UploadID, string(u.State)), *u)
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	if err := c.producer.Produce(ctx, records...); err != nil {
 		return err
 	}
-	if err := c.producer.Produce(ctx, r); err != nil {
-		return err
+	if changes.Contacts != nil { // whoever sent it may rely on it at once
+		c.contacts.Put(*changes.Contacts)
 	}
-	c.contacts.Put(a) // whoever sent it may rely on it at once
+	if changes.Upload != nil {
+		c.uploads.put(*changes.Upload)
+	}
 	return nil
 }
 
-// Quarantine keeps refused rows, sealed.
-func (c carer) Quarantine(ctx context.Context, code schemas.AuthorityCode, rows []socialcare.RefusedRow) error {
+// quarantine keeps refused rows, sealed.
+func (c carer) quarantine(ctx context.Context, code schemas.AuthorityCode, rows []socialcare.RefusedRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	items := make([]router.Refused, len(rows))
 	for i, r := range rows {
 		items[i] = router.Refused{Origin: router.OriginSocialCare, Feed: string(code), Raw: r.Raw,
@@ -118,3 +171,79 @@ func (c carer) Quarantine(ctx context.Context, code schemas.AuthorityCode, rows 
 	}
 	return c.dead.Quarantine(ctx, items...)
 }
+
+// parcelPart is how many bytes of a parcel one record keeps.
+const parcelPart = schemas.MaxValueBytes / 2
+
+// keepParcel keeps a parcel, packed and sealed, in as many records as it needs.
+func (c carer) keepParcel(ctx context.Context, code schemas.AuthorityCode, p socialcare.Parcel) error {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(p.Data)
+	if err = errors.Join(err, z.Close()); err != nil {
+		return fmt.Errorf("pack parcel: %w", err)
+	}
+	var records []topics.Record
+	for part := int64(0); packed.Len() > 0; part++ {
+		v := schemas.Parcel{Authority: code, UploadID: p.UploadID, Kind: p.Kind, Part: part}
+		if v.Sealed, err = c.keys.SealParcel(parcelID(v), packed.Next(parcelPart)); err != nil {
+			return fmt.Errorf("seal parcel: %w", err)
+		}
+		r, err := c.publish.State(schemas.TopicParcel, []byte(code), c.keys.ID("parcel", parcelID(v)), v)
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	return c.producer.Produce(ctx, records...)
+}
+
+func parcelID(p schemas.Parcel) string {
+	return p.UploadID + "/" + p.Kind + "/" + strconv.FormatInt(p.Part, 10)
+}
+
+// Parcel gives back what was kept with an upload. Several parcels of one kind
+// follow each other; one whose last parts were never written, since the process
+// died, is left out: its file was never told to be taken.
+func (c carer) Parcel(ctx context.Context, u schemas.Upload, kind string) ([]byte, error) {
+	var packed [][]byte
+	err := router.ReadSince(ctx, c.client, schemas.TopicParcel, u.At.Add(-parcelSlack), func(r topics.Record) error {
+		var p schemas.Parcel
+		if err := c.codec.Decode(ctx, schemas.TopicParcel, r.Value, &p); err != nil {
+			return err
+		}
+		if p.Authority != u.Authority || p.UploadID != u.UploadID || p.Kind != kind {
+			return nil
+		}
+		plain, err := c.keys.OpenParcel(parcelID(p), p.Sealed)
+		switch {
+		case err != nil:
+			return err
+		case p.Part == 0:
+			packed = append(packed, plain)
+		case len(packed) > 0:
+			packed[len(packed)-1] = append(packed[len(packed)-1], plain...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read parcel: %w", err)
+	}
+	var out []byte
+	for _, p := range packed {
+		z, err := gzip.NewReader(bytes.NewReader(p))
+		if err != nil {
+			continue
+		}
+		text, err := io.ReadAll(io.LimitReader(z, parcelBytes))
+		if err == nil {
+			out = append(out, text...)
+		}
+	}
+	return out, nil
+}
+
+const (
+	parcelSlack = time.Hour // clocks of several processes differ
+	parcelBytes = 256 << 20 // what a parcel may hold
+)

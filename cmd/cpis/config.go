@@ -40,6 +40,15 @@ type Config struct {
 	Matching MatchingConfig `yaml:"matching"`
 	Log      LogConfig      `yaml:"log"`
 
+	// Authorities are local authorities for which something is set. One that is
+	// not listed is taken as the defaults have it.
+	Authorities []AuthorityConfig `yaml:"authorities"`
+	// Demographics is a file that says who NHS numbers are, such as the answer to
+	// a batch trace: CSV with nhs_number, family_name, given_names, date_of_birth
+	// and status (FOUND, SENSITIVE, SUPERSEDED). Default none: authorities are
+	// believed.
+	Demographics string `yaml:"demographics"`
+
 	// Feeds are the senders, one profile each. With none, and the embedded
 	// Kafka, one feed named practice takes any sender on loopback.
 	Feeds []adt.Profile `yaml:"feeds"`
@@ -294,6 +303,7 @@ func (c *Config) check() error {
 	} else if len(c.Feeds) == 0 && c.has(roleIntake) {
 		bad("feeds", "a process that takes messages for a cluster needs at least one feed: who sends, and which care setting it is")
 	}
+	c.checkAuthorities(bad)
 	names := map[string]bool{}
 	for i, f := range c.Feeds {
 		where := fmt.Sprintf("feeds[%d]", i)

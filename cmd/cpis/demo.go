@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"time"
 
@@ -165,11 +166,12 @@ func (st *story) share(ctx context.Context, sys *system) error {
 	for _, code := range []schemas.AuthorityCode{"E06A", "E06B"} {
 		contacts := fmt.Sprintf(`{"authority":%q,"name":%q,"office_phone":"01632 960001","office_hours":"Mon-Fri 09:00-17:00","emergency_phone":"01632 960999"}`,
 			code, map[schemas.AuthorityCode]string{"E06A": "Aford Council", "E06B": "Beeshire County"}[code])
-		if err := socialcare.PutContacts(ctx, server, code, strings.NewReader(contacts)); err != nil {
+		client := socialcare.Client{Server: server, Authority: code}
+		if err := client.Call(ctx, http.MethodPut, "contacts", nil, "application/json", strings.NewReader(contacts), &struct{}{}); err != nil {
 			return err
 		}
-		file := strings.Join(socialcare.Columns(), ",") + "\n" + strings.Join(cast(time.Now())[string(code)], "\n") + "\n"
-		result, err := socialcare.Upload(ctx, server, code, socialcare.CSV, strings.NewReader(file))
+		file := socialcare.Template() + strings.Join(cast(time.Now())[string(code)], "\n") + "\n"
+		result, err := client.Send(ctx, socialcare.Request{Format: socialcare.CSV, Body: strings.NewReader(file), By: "the story"})
 		if err != nil {
 			return err
 		}

@@ -226,7 +226,9 @@ func (o opener) indicator(value []byte) (schemas.Indicator, error) {
 		return i, err
 	}
 	var err error
-	i.Person, err = o.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	if !i.Withdrawn { // taken back: nobody is named
+		i.Person, err = o.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	}
 	return i, err
 }
 

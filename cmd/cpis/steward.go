@@ -16,7 +16,6 @@ import (
 // group does, beside keeping the index.
 type steward struct {
 	*system
-	notices *router.Notices
 	matcher *matching.Matcher
 }
 
@@ -60,7 +59,7 @@ func (s *steward) look(ctx context.Context, today schemas.Date) error {
 	return s.clearLinks(ctx, plans)
 }
 
-// plans are all that stand on the indicator topic.
+// plans are all that stand: what was taken back is none.
 func (s *steward) plans(ctx context.Context) ([]schemas.Indicator, error) {
 	held := map[string][]byte{}
 	err := router.ReadSince(ctx, s.client, schemas.TopicIndicator, time.Unix(0, 0), func(r topics.Record) error {
@@ -78,8 +77,8 @@ func (s *steward) plans(ctx context.Context) ([]schemas.Indicator, error) {
 	out := make([]schemas.Indicator, 0, len(held))
 	for _, value := range held {
 		i, err := open.indicator(value)
-		if err != nil {
-			continue // the index complains of it
+		if err != nil || i.Withdrawn { // the index complains of what it cannot read
+			continue
 		}
 		out = append(out, i)
 	}

@@ -125,36 +125,13 @@ func (t *tools) show(ctx context.Context, r topics.Record) shown {
 	if r.Value == nil {
 		return out
 	}
-	record := emptyRecord(r.Topic)
+	record := schemas.NewRecord(r.Topic)
 	if err := t.codec.Decode(ctx, r.Topic, r.Value, record); err != nil {
 		out.Error = err.Error()
 		return out
 	}
 	out.Value = fields(reflect.ValueOf(record).Elem())
 	return out
-}
-
-// emptyRecord is a record of a topic's type, to decode into.
-func emptyRecord(t schemas.Topic) any {
-	switch t {
-	case schemas.TopicRegistration:
-		return &schemas.Registration{}
-	case schemas.TopicIndicator:
-		return &schemas.Indicator{}
-	case schemas.TopicAuthority:
-		return &schemas.Authority{}
-	case schemas.TopicOutcome:
-		return &schemas.Outcome{}
-	case schemas.TopicLink:
-		return &schemas.Link{}
-	case schemas.TopicNotice:
-		return &schemas.Notice{}
-	case schemas.TopicAudit:
-		return &schemas.Audit{}
-	case schemas.TopicCheckpoint:
-		return &schemas.Checkpoint{}
-	}
-	return &schemas.Quarantine{}
 }
 
 // fields are the fields of a record by their schema names, sealed ones as

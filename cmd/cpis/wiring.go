@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,6 +47,10 @@ type system struct {
 	contacts *matching.Directory
 	links    *matching.Links
 	rendered *matching.Renderings
+	notices  *router.Notices
+	plans    *shelf   // what authorities share; web role
+	uploads  *uploads // their files; web role
+	care     *socialcare.Service
 
 	// What metrics and readiness read; nil where the role does not run here.
 	producer *topics.Producer
@@ -59,9 +62,9 @@ type system struct {
 	writer   *index.Writer
 	steward  *steward
 
-	tasks         []task
-	stops         []func() error
-	known, linked *gate // contacts and links have been read
+	tasks                []task
+	stops                []func() error
+	known, linked, filed *gate // contacts, links and the record of files have been read
 }
 
 // task is something that runs until ctx ends.
@@ -78,7 +81,7 @@ type task struct {
 // It is one straight line on purpose. Whatever is opened registers its stop on
 // the next line; Close runs the stops last in, first out.
 func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err error) {
-	s := &system{config: c, log: log, known: newGate(), linked: newGate()}
+	s := &system{config: c, log: log, known: newGate(), linked: newGate(), filed: newGate()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -99,15 +102,18 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 	s.stop(func() error { return within(stopTime/2, s.producer.Close) })
 	s.publish = &router.Publisher{Codec: s.codec, Log: s.producer, Now: time.Now}
 	s.dead = &router.DeadLetters{Publisher: s.publish, Keys: s.keys, Client: s.client}
+	s.notices = &router.Notices{Publisher: s.publish, Keys: s.keys, Client: s.client}
 	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys, Receipts: router.NewReceipts(time.Now)}
 
 	if c.has(roleMatcher) || c.has(roleWeb) {
+		s.contacts = matching.NewDirectory(c.Matching.LateAfter)
+		s.add("contacts", s.followState(schemas.TopicAuthority, s.known, s.contact))
+		s.links = matching.NewLinks()
+		s.add("links", s.followState(schemas.TopicLink, s.linked, s.link))
 		if s.reader, err = index.OpenReader(index.Config{URL: c.Redis.URL}, s.keys); err != nil {
 			return nil, err
 		}
 		s.stop(s.reader.Close)
-		s.contacts = matching.NewDirectory(c.Matching.LateAfter)
-		s.add("contacts", s.followState(schemas.TopicAuthority, s.known, s.contact))
 	}
 	if c.has(roleMatcher) {
 		describer := opener{s.codec, s.keys}.describer()
@@ -117,10 +123,8 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.stop(s.writer.Close)
 		s.add("index", s.followIndicators)
 		s.add("index check", s.verifyIndex)
-		s.links = matching.NewLinks()
 		s.rendered = matching.NewRenderings(renderedFor)
 		s.add("renderings", s.followRenderings)
-		s.add("links", s.followState(schemas.TopicLink, s.linked, s.link))
 		weights, err := c.Matching.open()
 		if err != nil {
 			return nil, err
@@ -129,7 +133,7 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		if err != nil {
 			return nil, err
 		}
-		s.steward = &steward{s, &router.Notices{Publisher: s.publish, Keys: s.keys, Client: s.client}, matcher}
+		s.steward = &steward{s, matcher}
 		decide := &router.Decide{Publisher: s.publish, Keys: s.keys, Decider: matcher, Linker: linker{matcher, s.links}, Client: s.client, Logger: log, Place: matcher.Place(), Pattern: c.Matching.Pattern.rule()}
 		s.decide = &router.Stage{Topic: schemas.TopicRegistration, Group: groupMatcher, Open: decide.Open, AnswerBehind: true,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
@@ -344,19 +348,4 @@ func (d doorkeeper) Accept(ctx context.Context, records []schemas.Registration, 
 
 func (d doorkeeper) Quarantine(ctx context.Context, feed, control string, why schemas.Refusal, raw []byte) error {
 	return d.dead.Quarantine(ctx, router.Refused{Origin: router.OriginMLLP, Feed: feed, ControlID: control, Refusal: why, Raw: raw})
-}
-
-// openWeb builds the HTTP side: health and metrics in every process, the
-// authorities' door in the web role.
-func (s *system) openWeb() error {
-	mux := http.NewServeMux()
-	s.health(mux)
-	if s.config.has(roleWeb) {
-		door, err := socialcare.New(socialcare.Config{ID: s.keys.ID}, carer{s}, s.log)
-		if err != nil {
-			return err
-		}
-		door.Routes(mux)
-	}
-	return s.listenWeb(mux)
 }

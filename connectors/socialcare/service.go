@@ -8,26 +8,58 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cpis/schemas"
+	"cpis/schemas/contact"
 )
 
 // Store is what this door needs of the broker. All methods are safe for
-// concurrent use and nil means durable.
+// concurrent use.
 type Store interface {
 	// Identify gives a person's pseudonym.
 	Identify(n schemas.NHSNumber) schemas.SubjectRef
-	// Held gives the version of each record that is held, by its key. An error
-	// means that it cannot be told.
-	Held(ctx context.Context, want []schemas.Indicator) (map[string]int64, error)
+	// Held gives all records of an authority, those that it took back too, by
+	// their key: at least as new as every Commit that has returned. An error means
+	// that it cannot be told.
+	Held(ctx context.Context, code schemas.AuthorityCode) (map[string]schemas.Indicator, error)
 	// Authority finds an authority's contacts.
 	Authority(code schemas.AuthorityCode) (schemas.Authority, bool)
-	Publish(ctx context.Context, indicators []schemas.Indicator) error
-	Withdraw(ctx context.Context, indicators []schemas.Indicator) error
-	PublishAuthority(ctx context.Context, a schemas.Authority) error
-	Quarantine(ctx context.Context, code schemas.AuthorityCode, rows []RefusedRow) error
+	// Uploads lists what became of an authority's files, in no order.
+	Uploads(code schemas.AuthorityCode) []schemas.Upload
+	// Parcel gives back what was kept with an upload, all of it in the order it
+	// was kept; nothing where it is kept no longer.
+	Parcel(ctx context.Context, u schemas.Upload, kind string) ([]byte, error)
+	// Commit writes, in the order of the fields of Changes. nil means that all of
+	// it is durable; after an error any part of it may be.
+	Commit(ctx context.Context, c Changes) error
 }
+
+// Changes are what one file does.
+type Changes struct {
+	Authority schemas.AuthorityCode
+	Parcels   []Parcel            // kept for some days
+	Put       []schemas.Indicator // a SealedPerson that is there stays as it is
+	Drop      []schemas.Indicator // nothing stands under their keys any more
+	Refused   []RefusedRow        // to the quarantine
+	Contacts  *schemas.Authority
+	Upload    *schemas.Upload
+	Notices   []schemas.Notice // to the authority
+}
+
+// Parcel is kept with an upload for some days, sealed.
+type Parcel struct {
+	UploadID, Kind string
+	Data           []byte
+}
+
+// Kinds of parcels.
+const (
+	parcelFile   = "FILE"   // the file itself, while it waits
+	parcelBefore = "BEFORE" // what stood before the file, so that it can be undone
+	parcelHeld   = "HELD"   // which records a full snapshot holds
+)
 
 // RefusedRow is a row for the quarantine.
 type RefusedRow struct {
@@ -43,23 +75,32 @@ func (r RefusedRow) GoString() string             { return r.String() }
 func (r RefusedRow) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, r.String()) }
 func (r RefusedRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.String()) }
 
-// Result is the answer to a file.
-type Result struct {
-	FileCode  string    `json:"file_code"` // CPF01 to CPF06 of the national service
-	FileWords string    `json:"file_words"`
-	UploadID  string    `json:"upload_id"`
-	Received  int       `json:"received"`
-	Accepted  int       `json:"accepted"`
-	Unchanged int       `json:"unchanged"`
-	Refused   int       `json:"refused"`
-	Verdicts  []Verdict `json:"verdicts"`
+// Site is what is set for one authority.
+type Site struct {
+	// MassChange is the share of an authority's current plans, in percent, that
+	// one file may end or take back; more waits for a second person. Default 20.
+	// Fewer than five never wait. 100 turns it off.
+	MassChange int `yaml:"mass_change"`
+	// DueEvery is how often a file is due. Default matching.late_after.
+	DueEvery time.Duration `yaml:"due_every"`
 }
+
+// massFrom is the number of plans that may always be ended at once.
+const massFrom = 5
+
+const defaultMassChange = 20
 
 // Config of the door.
 type Config struct {
 	// ID derives an id nobody else can from the parts.
-	ID  func(parts ...string) string
-	Now func() time.Time // default time.Now
+	ID    func(parts ...string) string
+	Sites map[schemas.AuthorityCode]Site
+	// DueEvery is how often a file is due where a site does not say. Default 36h.
+	DueEvery time.Duration
+	// Demographics says who an NHS number is. Default nil: the authority is
+	// believed.
+	Demographics Demographics
+	Now          func() time.Time // default time.Now
 }
 
 // Service takes files.
@@ -67,7 +108,9 @@ type Service struct {
 	config Config
 	store  Store
 	log    *slog.Logger
-	place  *time.Location
+	book   *contact.Book
+
+	counters sync.Map // of schemas.Code to *atomic.Int64: refusals
 
 	mu      sync.Mutex
 	writing map[schemas.AuthorityCode]*sync.Mutex // one file of an authority at a time; guarded by mu
@@ -78,64 +121,184 @@ func New(c Config, store Store, log *slog.Logger) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	place, err := time.LoadLocation("Europe/London")
+	if c.DueEvery == 0 {
+		c.DueEvery = 36 * time.Hour
+	}
+	book, err := contact.NewBook()
 	if err != nil {
 		return nil, fmt.Errorf("open social care door: %w", err)
 	}
-	return &Service{config: c, store: store, log: log, place: place, writing: map[schemas.AuthorityCode]*sync.Mutex{}}, nil
+	return &Service{config: c, store: store, log: log, book: book, writing: map[schemas.AuthorityCode]*sync.Mutex{}}, nil
 }
 
-// Formats of a file.
-const (
-	CSV   = "text/csv"
-	JSONL = "application/x-ndjson"
-)
-
-// errLater means that nothing was written and the file may be sent again.
+// errLater means that it is not sure whether anything was written, and that the
+// file may be sent again.
 var errLater = errors.New("cannot be taken just now, send it again")
+
+// Request is a file on its way in.
+type Request struct {
+	Authority schemas.AuthorityCode
+	Format    string
+	Body      io.Reader
+	Sequence  int64  // number of the file, 0 for none
+	Records   int    // how many records it should hold, 0 where that is not said
+	Full      bool   // it holds all there is: what it does not hold ends
+	Snapshot  string // part of the full snapshot with this id
+	By        string // who sends it
+	Check     bool   // say what it would do, and write nothing
+	Stream    bool   // some records, not a file: nothing is said about the file
+	approved  string // the second person, by keyed id
+}
 
 // Take reads a file, gives every row its verdict, and commits what is taken
 // before it answers. A *schemas.Refusal means that the file as a whole cannot
 // be used; another error that it must be sent again.
-func (s *Service) Take(ctx context.Context, authority schemas.AuthorityCode, format string, body io.Reader) (Result, error) {
-	defer s.exclusively(authority)()
-	if _, ok := s.store.Authority(authority); !ok {
-		return Result{}, &schemas.Refusal{Code: "CPIS-L022", Location: "authority", Reason: "its contacts are not loaded"}
-	}
-	text, err := io.ReadAll(io.LimitReader(body, MaxFile+1))
+func (s *Service) Take(ctx context.Context, r Request) (Result, error) {
+	defer s.exclusively(r.Authority)()
+	text, err := io.ReadAll(io.LimitReader(r.Body, MaxFile+1))
 	if err != nil {
 		return Result{}, fmt.Errorf("read file: %w", err)
 	}
+	result, err := s.take(ctx, r, text)
+	var refusal *schemas.Refusal
+	if errors.As(err, &refusal) {
+		s.counted(refusal.Code, 1)
+		if owner, ok := s.store.Authority(r.Authority); ok && !r.Check && !r.Stream {
+			now := s.config.Now()
+			notice := schemas.Notice{Kind: schemas.NoticeUploadFailed, Authority: owner.Code, UploadID: s.uploadID(r.Authority, text), Codes: []string{fileCorrupt, string(refusal.Code)},
+				OccurredAt: now, CreatedAt: now}
+			if e := s.store.Commit(ctx, Changes{Authority: owner.Code, Notices: []schemas.Notice{notice}}); e != nil {
+				s.log.Warn("an authority could not be told of a file that failed", "authority", string(owner.Code), "error", e)
+			}
+		}
+	}
+	return result, err
+}
+
+// job is one file while it is worked on.
+type job struct {
+	Request
+	text   []byte
+	now    time.Time
+	today  schemas.Date
+	owner  schemas.Authority
+	upload schemas.Upload
+	file   file
+	items  []item
+	held   map[string]schemas.Indicator
+	put    []schemas.Indicator // all that is to be written
+	result Result
+}
+
+func (s *Service) take(ctx context.Context, r Request, text []byte) (Result, error) {
 	if len(text) > MaxFile {
 		return Result{}, &schemas.Refusal{Code: "CPIS-L020", Location: "file", Reason: fmt.Sprintf("larger than %d bytes", MaxFile)}
 	}
-	read := readCSV
-	if format == JSONL {
-		read = readJSONL
+	j := &job{Request: r, text: text, now: s.config.Now().UTC().Truncate(time.Millisecond)}
+	j.today = schemas.DateOf(j.now, s.book.Place())
+	var ok bool
+	if j.owner, ok = s.store.Authority(r.Authority); !ok {
+		return Result{}, &schemas.Refusal{Code: "CPIS-L022", Location: "authority", Reason: "its contacts are not loaded"}
 	}
-	rows, err := read(text)
-	if err != nil {
+	var err error
+	if j.file, err = read(r.Format, text); err != nil {
 		return Result{}, err
 	}
-	now := s.config.Now()
-	items := judgeAll(rows, authority, schemas.DateOf(now, s.place))
-	upload := s.config.ID("upload", string(authority), string(text))
-	if err := s.compare(ctx, items, upload, now); err != nil {
-		return Result{}, err
+	if r.Records > 0 && r.Records != len(j.file.rows) {
+		return Result{}, &schemas.Refusal{Code: "CPIS-L020", Location: "records", Reason: fmt.Sprintf("%d were announced and %d are there", r.Records, len(j.file.rows))}
 	}
-	if err := s.commit(ctx, authority, items); err != nil {
-		return Result{}, err
+	if waits, err := s.known(j); waits || err != nil {
+		return j.result, err
 	}
-	result := summarise(items, upload)
-	if result.Accepted+result.Unchanged > 0 { // a file of which nothing was good is no good load
-		owner, _ := s.store.Authority(authority)
-		owner.LastLoadAt = now
-		if err := s.store.PublishAuthority(ctx, owner); err != nil {
-			return Result{}, fmt.Errorf("%w: %w", errLater, err)
+	j.items = judgeAll(j.file.rows, r.Authority, j.today, j.file.notes)
+	if err := s.trace(ctx, j); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", errLater, err)
+	}
+	if j.held, err = s.store.Held(ctx, r.Authority); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", errLater, err)
+	}
+	s.compare(j)
+	if r.Full {
+		mentioned := mention{}
+		mentioned.add(j.items)
+		if err := s.endAbsent(j, mentioned, j.now); err != nil {
+			return Result{}, err
 		}
 	}
-	s.log.Info("file taken", "authority", string(authority), "upload", upload, "received", result.Received, "accepted", result.Accepted, "refused", result.Refused)
-	return result, nil
+	s.summarise(j)
+	if s.waits(j) {
+		return s.hold(ctx, j)
+	}
+	if r.Check {
+		j.result.State, j.result.Check, j.result.UploadID = "", true, ""
+		return j.result, nil
+	}
+	return s.commit(ctx, j)
+}
+
+func (s *Service) uploadID(code schemas.AuthorityCode, text []byte) string {
+	return s.config.ID("upload", string(code), string(text))
+}
+
+// person is who acts, by a keyed id: enough to tell two people apart.
+func (s *Service) person(code schemas.AuthorityCode, name string) string {
+	if name == "" {
+		return ""
+	}
+	return s.config.ID("person", string(code), name)
+}
+
+// upload finds an upload of an authority.
+func (s *Service) upload(code schemas.AuthorityCode, id string) (schemas.Upload, bool) {
+	for _, u := range s.store.Uploads(code) {
+		if u.UploadID == id {
+			return u, true
+		}
+	}
+	return schemas.Upload{}, false
+}
+
+// known looks whether a file or its number has come before. waits says that the
+// file waits for a second person already.
+func (s *Service) known(j *job) (waits bool, err error) {
+	id := s.uploadID(j.Authority, j.text)
+	j.upload = schemas.Upload{Authority: j.Authority, UploadID: id, State: schemas.UploadTaken, Format: j.Format, Sequence: j.Sequence, At: j.now,
+		By: s.person(j.Authority, j.By), Snapshot: j.Snapshot}
+	for _, u := range s.store.Uploads(j.Authority) {
+		switch {
+		case u.UploadID == id && j.approved != "":
+			j.upload.At, j.upload.By = u.At, u.By
+		case u.UploadID == id:
+			switch u.State {
+			case schemas.UploadWaiting:
+				j.result = Result{State: schemas.UploadWaiting, UploadID: id, Sequence: u.Sequence, FileWords: waitingWords, Notes: []Note{}, Verdicts: []Verdict{}}
+				return true, nil
+			case schemas.UploadCancelled, schemas.UploadUndone:
+				return false, &schemas.Refusal{Code: "CPIS-L030", Location: "file", Reason: "this very file was " + map[schemas.UploadState]string{schemas.UploadCancelled: "cancelled", schemas.UploadUndone: "undone"}[u.State]}
+			}
+			j.file.notes.add("CPIS-L107", 0)
+			j.upload.At, j.upload.By = u.At, u.By
+		case u.UploadID != id && j.Sequence > 0 && u.Sequence == j.Sequence && u.State != schemas.UploadCancelled:
+			return false, &schemas.Refusal{Code: "CPIS-L029", Location: "sequence", Reason: "another file came under this number"}
+		}
+	}
+	if j.approved != "" {
+		j.upload.DecidedAt, j.upload.DecidedBy = j.now, j.approved
+	}
+	if j.Snapshot != "" {
+		if open, ok := s.upload(j.Authority, j.Snapshot); !ok || open.State != schemas.UploadOpen {
+			return false, &schemas.Refusal{Code: "CPIS-L032", Location: "snapshot", Reason: "no snapshot is open under this id"}
+		}
+	}
+	if last := j.owner.Sequence; j.Sequence > 0 && last > 0 && j.approved == "" {
+		switch {
+		case j.Sequence < last:
+			j.file.notes.add("CPIS-L109", 0)
+		case j.Sequence > last+1:
+			j.file.notes.add("CPIS-L108", 0)
+		}
+	}
+	return false, nil
 }
 
 // exclusively waits for the authority's turn: two files at once could both
@@ -152,96 +315,111 @@ func (s *Service) exclusively(authority schemas.AuthorityCode) (done func()) {
 	return turn.Unlock
 }
 
-// compare says of every good row what it changes.
-func (s *Service) compare(ctx context.Context, items []item, upload string, now time.Time) error {
-	var want []schemas.Indicator
-	for i := range items {
-		if items[i].refused {
-			continue
-		}
-		in := &items[i].indicator
-		in.SubjectRef, in.UploadID, in.ReceivedAt = s.store.Identify(in.Person.Number), upload, now
-		want = append(want, *in)
+// counted counts a refusal.
+func (s *Service) counted(code schemas.Code, n int64) {
+	c, _ := s.counters.LoadOrStore(code, &atomic.Int64{})
+	c.(*atomic.Int64).Add(n)
+}
+
+// Refusals counts what was refused since the start of the process, by code: rows,
+// and files as a whole.
+func (s *Service) Refusals() map[schemas.Code]int64 {
+	out := map[schemas.Code]int64{}
+	s.counters.Range(func(code, n any) bool {
+		out[code.(schemas.Code)] = n.(*atomic.Int64).Load()
+		return true
+	})
+	return out
+}
+
+// commit writes what a file does.
+func (s *Service) commit(ctx context.Context, j *job) (Result, error) {
+	c := Changes{Authority: j.Authority, Put: j.put}
+	if before := s.before(j); len(before) > 0 {
+		c.Parcels = append(c.Parcels, Parcel{j.upload.UploadID, parcelBefore, before})
 	}
-	if len(want) == 0 {
-		return nil
+	if j.Snapshot != "" {
+		held := mention{}
+		held.add(j.items)
+		c.Parcels = append(c.Parcels, Parcel{j.Snapshot, parcelHeld, held.encode()})
 	}
-	held, err := s.store.Held(ctx, want)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errLater, err)
-	}
-	for i := range items {
-		it := &items[i]
+	for _, it := range j.items {
 		if it.refused {
-			continue
-		}
-		version, known := held[string(it.indicator.Key())]
-		it.verdict = Verdict{Row: it.row.Line, RecordID: it.row.Fields["record_id"], Code: codeTaken, Outcome: outcomeNew}
-		switch {
-		case known && it.indicator.Version < version:
-			e, _ := schemas.Explain("CPIS-L023")
-			it.verdict.Outcome, it.verdict.Detail, it.verdict.Field, it.verdict.Fix = outcomeSuperseded, e.Code, "version", e.Fix
-		case it.row.Withdrawn && known:
-			it.verdict.Outcome = outcomeWithdrawn
-		case it.row.Withdrawn, known && it.indicator.Version == version:
-			it.verdict.Outcome = outcomeUnchanged
-		case known:
-			it.verdict.Outcome = outcomeChanged
+			c.Refused = append(c.Refused, RefusedRow{it.row.Line, it.verdict.Detail, it.verdict.Field, it.row.Raw})
 		}
 	}
-	return nil
+	owner := s.loaded(j)
+	c.Contacts = &owner
+	if !j.Stream {
+		u := j.recorded()
+		c.Upload = &u
+		if j.result.Refused > 0 {
+			c.Notices = append(c.Notices, schemas.Notice{Kind: schemas.NoticeUploadRefused, Authority: j.Authority, UploadID: u.UploadID, Codes: append([]string{u.FileCode}, namesOf(u.Details)...),
+				OccurredAt: j.now, CreatedAt: j.now})
+		}
+	}
+	if err := s.store.Commit(ctx, c); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", errLater, err)
+	}
+	for _, d := range j.details() {
+		s.counted(schemas.Code(d.Name), d.Count)
+	}
+	s.log.Info("file taken", "authority", string(j.Authority), "upload", j.upload.UploadID, "received", j.result.Received, "accepted", j.result.Accepted, "refused", j.result.Refused)
+	return j.result, nil
 }
 
-// commit writes what is taken, then the quarantine.
-func (s *Service) commit(ctx context.Context, authority schemas.AuthorityCode, items []item) error {
-	var publish, withdraw []schemas.Indicator
-	var refused []RefusedRow
-	for _, it := range items {
-		switch {
-		case it.refused:
-			refused = append(refused, RefusedRow{it.row.Line, it.verdict.Detail, it.verdict.Field, it.row.Raw})
-		case it.verdict.Outcome == outcomeWithdrawn:
-			withdraw = append(withdraw, it.indicator)
-		case it.verdict.Outcome != outcomeUnchanged && it.verdict.Outcome != outcomeSuperseded:
-			publish = append(publish, it.indicator)
+// loaded is the authority's record after a file. A file of which nothing was
+// good is no load.
+func (s *Service) loaded(j *job) schemas.Authority {
+	a, r := j.owner, j.result
+	if r.Received > r.Refused {
+		a.LastLoadAt = j.now
+	}
+	matched := int64(r.Received)
+	for _, v := range r.Verdicts {
+		if doubtful(v.Detail) {
+			matched--
 		}
 	}
-	var err error
-	if len(publish) > 0 {
-		err = s.store.Publish(ctx, publish)
+	if j.Stream {
+		a.Received, a.Matched, a.Refused = a.Received+int64(r.Received), a.Matched+matched, a.Refused+int64(r.Refused)
+		if a.Received > streamWindow { // what was long ago counts less and less
+			a.Received, a.Matched, a.Refused = a.Received/2, a.Matched/2, a.Refused/2
+		}
+	} else {
+		a.Received, a.Matched, a.Refused = int64(r.Received), matched, int64(r.Refused)
 	}
-	if err == nil && len(withdraw) > 0 {
-		err = s.store.Withdraw(ctx, withdraw)
-	}
-	if err == nil && len(refused) > 0 {
-		err = s.store.Quarantine(ctx, authority, refused)
-	}
+	a.Sequence = max(a.Sequence, j.Sequence)
+	return a
+}
+
+// streamWindow is after how many streamed records the counts are halved.
+const streamWindow = 2000
+
+// Examine applies the rules to a file without a broker: what is good is fine, and
+// whether it is new nobody can tell.
+func Examine(r Request, now time.Time) (Result, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, MaxFile+1))
 	if err != nil {
-		return fmt.Errorf("%w: %w", errLater, err)
+		return Result{}, fmt.Errorf("read file: %w", err)
 	}
-	return nil
-}
-
-func summarise(items []item, upload string) Result {
-	r := Result{UploadID: upload, Received: len(items), Verdicts: make([]Verdict, len(items))}
-	for i, it := range items {
-		r.Verdicts[i] = it.verdict
-		switch {
-		case it.refused:
-			r.Refused++
-		case it.verdict.Outcome == outcomeUnchanged, it.verdict.Outcome == outcomeSuperseded:
-			r.Unchanged++
-		default:
-			r.Accepted++
-		}
+	if len(text) > MaxFile {
+		return Result{}, &schemas.Refusal{Code: "CPIS-L020", Location: "file", Reason: fmt.Sprintf("larger than %d bytes", MaxFile)}
 	}
-	switch {
-	case r.Refused == 0:
-		r.FileCode, r.FileWords = "CPF02", "successful: all records uploaded"
-	case r.Refused < r.Received:
-		r.FileCode, r.FileWords = "CPF03", "partial: valid records uploaded, others refused"
-	default:
-		r.FileCode, r.FileWords = "CPF04", "unsuccessful: no record uploaded"
+	book, err := contact.NewBook()
+	if err != nil {
+		return Result{}, err
 	}
-	return r
+	f, err := read(r.Format, text)
+	if err != nil {
+		return Result{}, err
+	}
+	var verdicts []Verdict
+	for _, it := range judgeAll(f.rows, r.Authority, schemas.DateOf(now, book.Place()), f.notes) {
+		verdicts = append(verdicts, it.verdict)
+	}
+	out := Result{Check: true}
+	out.count(verdicts)
+	out.Notes = f.notes.list()
+	return out, nil
 }
