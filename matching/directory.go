@@ -1,6 +1,7 @@
 package matching
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,18 @@ func (d *Directory) Get(code schemas.AuthorityCode) (schemas.Authority, bool) {
 	defer d.mu.RUnlock()
 	a, ok := d.authorities[code]
 	return a, ok
+}
+
+// All lists the authorities, in order.
+func (d *Directory) All() []schemas.Authority {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := make([]schemas.Authority, 0, len(d.authorities))
+	for _, a := range d.authorities {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b schemas.Authority) int { return cmp.Compare(a.Code, b.Code) })
+	return out
 }
 
 // Late lists the authorities whose feed is late, in order. One that has never

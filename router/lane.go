@@ -305,6 +305,11 @@ func (l *lane) call(ctx context.Context, tasks []Task) []error {
 		if f != dead || tasks[i].Behind {
 			continue
 		}
+		if code == "CPIS-K005" && l.stage.GivenUp != nil {
+			if errs[i] = l.stage.GivenUp(ctx, tasks[i].Record); errs[i] != nil {
+				continue
+			}
+		}
 		l.stage.Log.Error("record set aside", "code", string(code), "topic", string(l.a.Topic), "partition", l.a.Partition, "offset", tasks[i].Offset, "error", err)
 		l.stage.stats.dead.Add(1)
 		errs[i] = l.stage.Dead.Put(ctx, tasks[i].Record, code, err, tasks[i].Attempt+1)
@@ -358,7 +363,7 @@ func (l *lane) stalled() error {
 
 func (l *lane) park(q *queue) {
 	if q.pause == nil {
-		q.pause = newPause()
+		q.pause = newPause(l.stage.MaxPause)
 		for _, e := range q.entries[1:] {
 			l.tell(q, e)
 		}

@@ -136,7 +136,7 @@ func (l *Ledger) audits(ctx context.Context, since time.Time, b *books) error {
 		if err := l.Codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
 			return err
 		}
-		if e := b.events[a.EventID]; e != nil && a.State != schemas.StateCheckFailed {
+		if e := b.events[a.EventID]; e != nil && a.Kind == schemas.AuditDecision && a.State != schemas.StateCheckFailed {
 			e.audited = true
 		}
 		return nil

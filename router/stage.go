@@ -57,6 +57,11 @@ type Stage struct {
 	// MaxAge is how long a record may be tried before it becomes a dead letter.
 	// Zero: for ever.
 	MaxAge time.Duration
+	// GivenUp is called with a record that was tried for MaxAge, before it becomes
+	// a dead letter; nil means that whoever has to know is told. Default nothing.
+	GivenUp func(ctx context.Context, r topics.Record) error
+	// MaxPause is the longest pause between two tries of a record. Default 2s.
+	MaxPause time.Duration
 	// MaxPending is how many unfinished records a partition holds in memory
 	// before it stops reading. Default 100,000.
 	MaxPending int

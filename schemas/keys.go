@@ -18,7 +18,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Key set files in the key folder, Tink keysets in JSON. Whoever holds
+// Key set files in the key folder, Tink keysets in JSON; a cluster needs the last
+// only where authorities stream. Whoever holds
 // subject.json can tell which pseudonym is whose; whoever holds person.json
 // can open what travels sealed; index.json opens the Redis index.
 const (
@@ -26,6 +27,7 @@ const (
 	eventKeyFile   = "event.json"
 	personKeyFile  = "person.json"
 	indexKeyFile   = "index.json"
+	updateKeyFile  = "update.json" // opens what authorities stream
 )
 
 // idBytes is the length of ids and pseudonyms: 128 bits.
@@ -36,10 +38,12 @@ const idBytes = 16
 type Keyring struct {
 	subject, event *prf.Set
 	person, index  tink.AEAD
+	update         tink.HybridDecrypt // nil where there is no key set for it
+	updatePublic   []byte
 	inner          map[string]*sealedSchema
 }
 
-// OpenKeyring reads the four key sets of a folder. With create, missing ones
+// OpenKeyring reads the key sets of a folder. With create, missing ones
 // are made first: right for development and embedded systems, whose keys live
 // beside their data; a cluster's keys are handed to every process instead.
 func OpenKeyring(dir string, create bool) (*Keyring, error) {
@@ -65,6 +69,9 @@ func OpenKeyring(dir string, create bool) (*Keyring, error) {
 		if *box, err = aead.New(h); err != nil {
 			return nil, fmt.Errorf("open key set %s: %w", file, err)
 		}
+	}
+	if err := k.openUpdateKeys(dir, create); err != nil {
+		return nil, err
 	}
 	return k, nil
 }

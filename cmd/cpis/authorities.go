@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
+	"cpis/connectors/notice"
 	"cpis/connectors/socialcare"
 	"cpis/schemas"
 )
@@ -17,6 +19,19 @@ type AuthorityConfig struct {
 	// Drop is a folder that the web role watches for its files: in, out, sent and
 	// failed are made in it. Default none.
 	Drop string `yaml:"drop"`
+	// StreamKey is a file with the public keys that the authority signs updates on
+	// Kafka with (cpis la keygen). Default none: it cannot stream.
+	StreamKey string `yaml:"stream_key"`
+	// Notices says how it is told. Default: it fetches its notices.
+	Notices NoticesConfig `yaml:"notices"`
+}
+
+// NoticesConfig is the way to an authority: a webhook, or its drop folder.
+type NoticesConfig struct {
+	// Webhook is a receiver; its host must be one of notices.hosts.
+	Webhook notice.WebhookConfig `yaml:"webhook"`
+	// Drop puts notices into the authority's drop folder.
+	Drop bool `yaml:"drop"`
 }
 
 // checkAuthorities looks at what is set for authorities.
@@ -34,6 +49,19 @@ func (c *Config) checkAuthorities(bad func(where, format string, args ...any)) {
 		if a.Feed.DueEvery < 0 {
 			bad(where+".feed.due_every", "a time above zero")
 		}
+		if a.Notices.Drop && (a.Drop == "" || a.Notices.Webhook.URL != "") {
+			bad(where+".notices.drop", "needs a drop folder, and no webhook beside it")
+		}
+		if a.Notices.Webhook.URL != "" {
+			if _, err := notice.NewWebhook(a.Notices.Webhook, c.Notices); err != nil {
+				bad(where+".notices.webhook", "%v", err)
+			}
+		}
+		if a.StreamKey != "" {
+			if _, err := a.verifier(); err != nil {
+				bad(where+".stream_key", "%v", err)
+			}
+		}
 		if a.Drop != "" {
 			folder := filepath.Clean(a.Drop)
 			if drops[folder] {
@@ -42,4 +70,13 @@ func (c *Config) checkAuthorities(bad func(where, format string, args ...any)) {
 			drops[folder] = true
 		}
 	}
+}
+
+// verifier knows the authority's signatures.
+func (a AuthorityConfig) verifier() (*schemas.UpdateVerifier, error) {
+	text, err := os.ReadFile(a.StreamKey)
+	if err != nil {
+		return nil, fmt.Errorf("read stream key: %w", err)
+	}
+	return schemas.NewUpdateVerifier(text)
 }

@@ -16,6 +16,7 @@ import (
 	yamlnode "go.yaml.in/yaml/v3"
 
 	"cpis/connectors/adt"
+	"cpis/connectors/notice"
 	"cpis/router"
 	"cpis/schemas"
 )
@@ -43,6 +44,8 @@ type Config struct {
 	// Authorities are local authorities for which something is set. One that is
 	// not listed is taken as the defaults have it.
 	Authorities []AuthorityConfig `yaml:"authorities"`
+	// Notices says where notices may be sent at all.
+	Notices notice.Guard `yaml:"notices"`
 	// Demographics is a file that says who NHS numbers are, such as the answer to
 	// a batch trace: CSV with nhs_number, family_name, given_names, date_of_birth
 	// and status (FOUND, SENSITIVE, SUPERSEDED). Default none: authorities are

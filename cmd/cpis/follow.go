@@ -170,6 +170,7 @@ func (s *system) followIndicators(ctx context.Context) error {
 			beside, end := context.WithCancel(ctx)
 			defer end()
 			wait.Go(func() { s.steward.run(beside) })
+			wait.Go(func() { s.watchman().Run(beside) })
 			return s.writer.Follow(ctx, indicatorSource{s.client})
 		})
 }

@@ -35,7 +35,7 @@ func (s *shell) la() *cobra.Command {
 	root.PersistentFlags().StringVar(&l.server, "server", "", "address of the broker; default http:// and http.listen")
 	root.PersistentFlags().StringVar(&l.by, "by", "", "who you are: a second person has to have another name")
 	root.PersistentFlags().BoolVar(&l.asJSON, "json", false, "print JSON")
-	root.AddCommand(l.upload(), l.check(), l.template(), l.contacts(), l.health(), l.uploads(), l.approve(), l.cancel(), l.undo(), l.snapshot())
+	root.AddCommand(l.upload(), l.check(), l.template(), l.contacts(), l.health(), l.uploads(), l.approve(), l.cancel(), l.undo(), l.snapshot(), l.notices(), l.answer(), l.keygen(), l.stream())
 	return root
 }
 

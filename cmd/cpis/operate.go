@@ -57,8 +57,9 @@ type tools struct {
 	dead     *router.DeadLetters
 }
 
-// connect opens the topics of a running system. Nothing is created.
-func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
+// reach opens the topics of a running system, without the keys of those who run
+// it. Nothing is created.
+func (s *shell) reach(ctx context.Context) (*tools, func(), error) {
 	c, err := s.remote()
 	if err != nil {
 		return nil, nil, err
@@ -67,7 +68,13 @@ func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	closing := func() { _ = client.Close() }
+	t := &tools{config: c, client: client}
+	closing := func() {
+		if t.producer != nil {
+			_ = within(stopTime/2, t.producer.Close)
+		}
+		_ = client.Close()
+	}
 	unreachable := func(err error) (*tools, func(), error) { closing(); return nil, nil, exit{exitUnreachable, err} }
 	limited, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
@@ -78,20 +85,27 @@ func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
 	if err != nil {
 		return unreachable(err)
 	}
-	codec, err := schemas.NewCodec(limited, registry)
-	if err != nil {
+	if t.codec, err = schemas.NewCodec(limited, registry); err != nil {
 		return unreachable(err)
-	}
-	t := &tools{config: c, client: client, codec: codec}
-	if t.keys, err = schemas.OpenKeyring(c.keyDir(), false); err != nil {
-		closing()
-		return nil, nil, err
 	}
 	if t.producer, err = client.NewProducer(ctx); err != nil {
 		return unreachable(err)
 	}
-	t.dead = &router.DeadLetters{Publisher: &router.Publisher{Codec: codec, Log: t.producer, Now: time.Now}, Keys: t.keys, Client: client}
-	return t, func() { _ = within(stopTime/2, t.producer.Close); closing() }, nil
+	return t, closing, nil
+}
+
+// connect opens the topics of a running system, with the keys. Nothing is created.
+func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
+	t, closing, err := s.reach(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.keys, err = schemas.OpenKeyring(t.config.keyDir(), false); err != nil {
+		closing()
+		return nil, nil, err
+	}
+	t.dead = &router.DeadLetters{Publisher: &router.Publisher{Codec: t.codec, Log: t.producer, Now: time.Now}, Keys: t.keys, Client: t.client}
+	return t, closing, nil
 }
 
 func (s *shell) topics() *cobra.Command {

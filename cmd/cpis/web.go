@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"cpis/connectors"
+	"cpis/connectors/notice"
 	"cpis/connectors/socialcare"
+	"cpis/router"
 	"cpis/schemas"
 )
 
@@ -22,7 +28,8 @@ func (s *system) openWeb() error {
 	return s.listenWeb(mux)
 }
 
-// openCare opens the authorities' door.
+// openCare opens the doors of authorities, and of care settings that tell what was
+// opened.
 func (s *system) openCare(mux *http.ServeMux) error {
 	s.plans, s.uploads = newShelf(schemas.TopicIndicator), newUploads()
 	s.add("plans", s.plans.follow(s))
@@ -50,7 +57,12 @@ func (s *system) openCare(mux *http.ServeMux) error {
 	}
 	api := connectors.NewAPI(mux, buildVersion().Version)
 	s.care.Register(api, s.superseded)
-	return nil
+	s.views = router.NewViews(s.publish, s.keys)
+	s.add("answers", func(ctx context.Context) error {
+		return s.keepTrying(ctx, "answers", func() error { return s.views.Follow(ctx, s.client) })
+	})
+	notice.NewDoor(messenger{s}, s.log).Register(api)
+	return s.openUpdates(mux)
 }
 
 // superseded counts the plans of an authority that stand under a number which a
@@ -61,4 +73,50 @@ func (s *system) superseded(code schemas.AuthorityCode) int {
 		n += s.plans.under(code, l.Retired)
 	}
 	return n
+}
+
+const groupUpdates = "cpis-updates"
+
+// openUpdates adds the stage for what authorities stream on Kafka, and hands out
+// the key they encrypt with.
+func (s *system) openUpdates(mux *http.ServeMux) error {
+	verifiers := map[schemas.AuthorityCode]*schemas.UpdateVerifier{}
+	for i, a := range s.config.Authorities {
+		if a.StreamKey == "" {
+			continue
+		}
+		var err error
+		if verifiers[a.Code], err = a.verifier(); err != nil {
+			return &schemas.Refusal{Code: "CPIS-C002", Location: fmt.Sprintf("authorities[%d].stream_key", i), Reason: err.Error()}
+		}
+	}
+	if key, err := s.keys.UpdateKey(); err == nil {
+		mux.HandleFunc("GET /v1/keys/updates", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(key)
+		})
+	} else if len(verifiers) > 0 {
+		return &schemas.Refusal{Code: "CPIS-C002", Location: "keys.dir", Reason: err.Error()}
+	}
+	updates := &router.Updates{Publisher: s.publish, Keys: s.keys, Verifiers: verifiers, Take: s.takeUpdate, Logger: s.log}
+	s.updates = &router.Stage{Topic: schemas.TopicUpdate, Group: groupUpdates, Open: updates.Open, Workers: 8, Client: s.client, Dead: s.dead, Log: s.log, Now: time.Now}
+	s.add("updates", s.updates.Run)
+	return nil
+}
+
+// takeUpdate judges the records of an update by the rules that hold for any file.
+func (s *system) takeUpdate(ctx context.Context, code schemas.AuthorityCode, records []byte) (schemas.UpdateVerdict, error) {
+	result, err := s.care.Take(ctx, socialcare.Request{Authority: code, Format: socialcare.JSONL, Body: bytes.NewReader(records), Stream: true, By: "stream"})
+	var refusal *schemas.Refusal
+	if errors.As(err, &refusal) {
+		return schemas.UpdateVerdict{Code: refusal.Code, FileCode: "CPF01", Verdicts: []schemas.RecordVerdict{}}, nil
+	}
+	v := schemas.UpdateVerdict{FileCode: result.FileCode, UploadID: result.UploadID}
+	if result.State == schemas.UploadWaiting {
+		v.Code = "CPIS-L031"
+	}
+	for _, r := range result.Verdicts {
+		v.Verdicts = append(v.Verdicts, schemas.RecordVerdict{Row: int64(r.Row), Code: r.Code, Outcome: r.Outcome, Detail: r.Detail, Field: r.Field, Reason: r.Reason})
+	}
+	return v, err
 }

@@ -61,6 +61,10 @@ type system struct {
 	deliver  *router.Stage
 	writer   *index.Writer
 	steward  *steward
+	tell     *router.Stage
+	inform   *router.Stage
+	updates  *router.Stage
+	views    *router.Views
 
 	tasks                []task
 	stops                []func() error
@@ -77,6 +81,7 @@ type task struct {
 //
 //	mllp ─▶ feeds ─▶ intake ─▶ [registration] ─▶ decide ─▶ [audit] [notice] [outcome] ─▶ deliver ─▶ mllp
 //	http ─▶ socialcare ─▶ [indicator] [authority] ─▶ index writer ─▶ Redis ─▶ matcher ─┘
+//	[notice] ─▶ tell ─▶ webhook, drop folder; http ─▶ [delivery] ─▶ inform ─▶ mllp
 //
 // It is one straight line on purpose. Whatever is opened registers its stop on
 // the next line; Close runs the stops last in, first out.
@@ -105,9 +110,11 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 	s.notices = &router.Notices{Publisher: s.publish, Keys: s.keys, Client: s.client}
 	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys, Receipts: router.NewReceipts(time.Now)}
 
-	if c.has(roleMatcher) || c.has(roleWeb) {
-		s.contacts = matching.NewDirectory(c.Matching.LateAfter)
+	s.contacts = matching.NewDirectory(c.Matching.LateAfter)
+	if c.has(roleMatcher) || c.has(roleWeb) || c.has(roleDelivery) {
 		s.add("contacts", s.followState(schemas.TopicAuthority, s.known, s.contact))
+	}
+	if c.has(roleMatcher) || c.has(roleWeb) {
 		s.links = matching.NewLinks()
 		s.add("links", s.followState(schemas.TopicLink, s.linked, s.link))
 		if s.reader, err = index.OpenReader(index.Config{URL: c.Redis.URL}, s.keys); err != nil {
@@ -148,6 +155,9 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 		s.deliver = &router.Stage{Topic: schemas.TopicOutcome, Group: groupDelivery, Open: to.Open, Workers: 32, MaxAge: 72 * time.Hour,
 			Client: s.client, Dead: s.dead, Log: log, Now: time.Now}
 		s.add("delivery", s.deliver.Run)
+		if err := s.openTelling(destinations); err != nil {
+			return nil, err
+		}
 	}
 	if c.has(roleIntake) {
 		s.feeds = feed.New(c.Feeds, doorkeeper{s}, log, time.Now)
@@ -173,7 +183,10 @@ func (s *system) stages() map[string]*router.Stage {
 		out["decide"] = s.decide
 	}
 	if s.deliver != nil {
-		out["deliver"] = s.deliver
+		out["deliver"], out["tell"], out["inform"] = s.deliver, s.tell, s.inform
+	}
+	if s.updates != nil {
+		out["updates"] = s.updates
 	}
 	return out
 }

@@ -57,10 +57,27 @@ type Profile struct {
 	// always; never. Default recent.
 	Promote string `yaml:"promote"`
 
+	// Notify says when the local authority is told of an attendance: on_registration,
+	// on_view, when somebody opens the answer, or both. Default on_registration.
+	// Scheduled care never tells.
+	Notify string `yaml:"notify"`
+	// UnopenedAfter is how long the answer may stay unopened before the authority
+	// is told that it was not, 1m to 24h. Default never.
+	UnopenedAfter time.Duration `yaml:"unopened_after"`
+	// Responsible answers for the care setting, such as its safeguarding lead, and
+	// is named in notices.
+	Responsible Responsible `yaml:"responsible"`
+
 	// Answer is how the sender wants to be answered.
 	Answer AnswerPolicy `yaml:"answer"`
 	// Reply is where answers go. Default: nowhere, staff use the board.
 	Reply ReplyTo `yaml:"reply"`
+}
+
+// Responsible is the person who answers for a care setting.
+type Responsible struct {
+	Name string `yaml:"name"`
+	Role string `yaml:"role"`
 }
 
 // AnswerPolicy is how a sender understands acknowledgements. Senders differ:
@@ -120,6 +137,8 @@ func (p *Profile) Validate() error {
 	oneOf("environment", p.Environment, "P", "T", "D")
 	oneOf("unstated_status", p.UnstatedStatus, "verified", "unverified")
 	oneOf("promote", p.Promote, "recent", "always", "never")
+	oneOf("notify", p.Notify, "on_registration", "on_view", "both")
+	need(p.UnopenedAfter == 0 || p.UnopenedAfter >= time.Minute && p.UnopenedAfter <= 24*time.Hour, "unopened_after: %s is not between 1m and 24h", p.UnopenedAfter)
 	oneOf("answer.mode", p.Answer.Mode, "original", "enhanced")
 	oneOf("answer.on_permanent", p.Answer.OnPermanent, "AE", "AR", "AA")
 	oneOf("answer.on_transient", p.Answer.OnTransient, "close", "AE", "AR")
@@ -137,6 +156,14 @@ func (p *Profile) Validate() error {
 			"events.%s: %q is no event class", event, class)
 	}
 	return errors.Join(errs...)
+}
+
+// policy is when the local authority is told.
+func (p *Profile) policy() schemas.NotifyPolicy {
+	if p.Notify == "" {
+		return schemas.NotifyOnRegistration
+	}
+	return schemas.NotifyPolicy(strings.ToUpper(p.Notify))
 }
 
 // Matches reports whether a message names this sender.

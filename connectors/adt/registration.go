@@ -110,6 +110,8 @@ func (p *Profile) about(m *hl7.Message, g group, r *schemas.Registration) {
 		r.Mark("CPIS-H115")
 	}
 	r.Evidence = p.evidence(m, g.pid, r, found, list, names)
+	r.Evidence.ResponsibleName, r.Evidence.ResponsibleRole = p.Responsible.Name, p.Responsible.Role
+	r.Notify, r.UnopenedAfter = p.policy(), int64(p.UnopenedAfter/time.Second)
 	if r.Link == "" {
 		return
 	}

@@ -3,6 +3,7 @@ package adt
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"cpis/connectors/hl7"
 	"cpis/schemas"
@@ -23,6 +24,8 @@ const (
 	obxOfficePhone = "OFFICE"
 	obxEmergency   = "EMERGENCY"
 	obxLastLoad    = "LASTLOAD" // when the authority's feed last brought records
+	obxNotice      = "NOTICE"   // what the authority says to the notice, or UNDELIVERED
+	obxCallBy      = "CALLBY"   // until when its duty worker will call
 	obxPattern     = "PATTERN"  // how often the person was seen, and the rule by which that is told
 )
 
@@ -72,6 +75,51 @@ func Reply(o schemas.Outcome, p Profile) []byte {
 		w.observe(obxPattern, "", hl7.Escape(o.Details.Pattern.Words()))
 	}
 	return []byte(w.text.String())
+}
+
+// Receipt writes what a local authority says to the notice of a registration, or
+// that it could not be told, as ORU^R01. MSH-10 is the id of the record, so that a
+// copy is the same message; OBR-2 is the control id of the registration, and HANDLE
+// the answer it belongs to. Mode full adds who it is and the number to ring.
+func Receipt(d schemas.Delivery, a schemas.Authority, ring string, p Profile) []byte {
+	w := &writer{}
+	at := d.At.Format("20060102150405-0700")
+	w.line("MSH", "^~\\&", "CPIS", "", address(p.Application), address(p.Facility), at, "", "ORU^R01^ORU_R01", d.DeliveryID, "P", "2.4", "", "", "AL", "NE", "", "UNICODE UTF-8")
+	w.line("PID", "1")
+	w.line("OBR", "1", hl7.Escape(d.ControlID), d.DeliveryID, "CPISNOTICE^Notice to the local authority^"+replySystem, "", "", at)
+	what := string(d.State)
+	if d.Answer != "" {
+		what = string(d.Answer)
+	}
+	w.observe(obxNotice, "", what+"^^"+replySystem)
+	if !d.CallBy.IsZero() {
+		w.observe(obxCallBy, "", d.CallBy.In(p.Place()).Format("20060102150405-0700"))
+	}
+	w.observe(obxWords, "", hl7.Escape(ReceiptWords(d, p)))
+	w.observe(obxHandle, "", d.OutcomeID)
+	if p.Reply.Mode == "full" {
+		w.observe(obxAuthority, "", string(a.Code)+"^"+hl7.Escape(a.Name)+"^"+replySystem)
+		w.observe(obxRingNow, "", hl7.Escape(ring))
+	}
+	return []byte(w.text.String())
+}
+
+// ReceiptWords is what a person reads of it.
+func ReceiptWords(d schemas.Delivery, p Profile) string {
+	at := func(t time.Time) string { return t.In(p.Place()).Format("15:04 on 2 January") }
+	switch {
+	case d.State == schemas.Undelivered:
+		return "The local authority could not be told of this attendance. Ring it."
+	case d.Answer == schemas.AnswerWillCall && !d.CallBy.IsZero():
+		return "Received by the local authority at " + at(d.At) + ". The duty worker will call by " + at(d.CallBy) + "."
+	case d.Answer == schemas.AnswerWillCall:
+		return "Received by the local authority at " + at(d.At) + ". The duty worker will call."
+	case d.Answer == schemas.AnswerCallUs:
+		return "Received by the local authority at " + at(d.At) + ". Please ring it."
+	case d.Answer == schemas.AnswerNotOurs:
+		return "The local authority says that it does not protect this person any more. Ring it if you are concerned."
+	}
+	return "Received by the local authority at " + at(d.At) + "."
 }
 
 // address is a profile's name for a sender as a receiver's name; a profile

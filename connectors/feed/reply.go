@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"cpis/connectors"
 	"cpis/connectors/adt"
 	"cpis/connectors/hl7"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
+	"cpis/schemas/contact"
 )
 
 // Reply sends outcomes back to a care setting as ORU^R01 messages over MLLP.
@@ -20,6 +22,7 @@ import (
 type Reply struct {
 	profile adt.Profile
 	config  mllp.ClientConfig
+	book    *contact.Book
 
 	mu   sync.Mutex
 	conn *mllp.Client // nil until needed, and after any trouble; guarded by mu
@@ -31,7 +34,11 @@ var _ connectors.Destination = (*Reply)(nil)
 // something to say.
 func NewReply(profile adt.Profile) (*Reply, error) {
 	to := profile.Reply
-	r := &Reply{profile: profile, config: mllp.ClientConfig{Release: to.Release}}
+	book, err := contact.NewBook()
+	if err != nil {
+		return nil, err
+	}
+	r := &Reply{profile: profile, config: mllp.ClientConfig{Release: to.Release}, book: book}
 	if to.TLS {
 		host, _, err := net.SplitHostPort(to.Address)
 		if err != nil {
@@ -48,6 +55,15 @@ func NewReply(profile adt.Profile) (*Reply, error) {
 // answered AA or CA. AR and CR, which say that the receiver will never take
 // the message, are connectors.ErrRefused; everything else is worth another try.
 func (r *Reply) Deliver(ctx context.Context, o schemas.Outcome) error {
+	return r.send(ctx, adt.Reply(o, r.profile))
+}
+
+// Inform tells the setting what a local authority says to a notice, as Deliver does.
+func (r *Reply) Inform(ctx context.Context, d schemas.Delivery, a schemas.Authority) error {
+	return r.send(ctx, adt.Receipt(d, a, r.book.Ring(a, time.Now()).Number, r.profile))
+}
+
+func (r *Reply) send(ctx context.Context, message []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conn == nil {
@@ -57,7 +73,7 @@ func (r *Reply) Deliver(ctx context.Context, o schemas.Outcome) error {
 		}
 		r.conn = c
 	}
-	answer, err := r.conn.Send(ctx, adt.Reply(o, r.profile))
+	answer, err := r.conn.Send(ctx, message)
 	if err != nil {
 		return errors.Join(err, r.drop())
 	}

@@ -4,25 +4,65 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"cpis/schemas"
 )
 
 const waitingWords = "waits for a second person: it would end or take back more plans than one file may"
 
-// waits reports whether a file ends or takes back so many current plans that a
-// second person has to look: a mistake in a filter must not remove every flag.
+// waits reports whether a file, with those of the last hour, ends or takes back so
+// many current plans that a second person has to look: a mistake in a filter must not remove every flag.
 func (s *Service) waits(j *job) bool {
 	share := s.config.Sites[j.Authority].MassChange
 	if share == 0 {
 		share = defaultMassChange
 	}
 	r := &j.result
-	if j.approved != "" || r.Hidden < massFrom || r.Hidden*100 <= r.Live*share {
+	if j.approved != "" || r.Hidden == 0 {
+		return false
+	}
+	lately := s.lately(j.Authority)
+	if gone := r.Hidden + lately; gone < massFrom || gone*100 <= (r.Live+lately)*share {
 		return false
 	}
 	r.State, r.FileCode, r.FileWords = schemas.UploadWaiting, "", waitingWords
 	return true
+}
+
+// hid is how many current plans a file took from view.
+type hid struct {
+	at time.Time
+	n  int
+}
+
+// hidFor is how long it counts: the same mistake in many small files, or in a
+// stream, is one mistake.
+const hidFor = time.Hour
+
+// lately is how many current plans were taken from view in the last hour, by what
+// nobody else has looked at.
+func (s *Service) lately(code schemas.AuthorityCode) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.config.Now()
+	s.hidden[code] = slices.DeleteFunc(s.hidden[code], func(h hid) bool { return now.Sub(h.at) > hidFor })
+	n := 0
+	for _, h := range s.hidden[code] {
+		n += h.n
+	}
+	return n
+}
+
+// hid notes what a file took from view.
+func (s *Service) hid(j *job) {
+	if j.approved != "" || j.result.Hidden == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden[j.Authority] = append(s.hidden[j.Authority], hid{j.now, j.result.Hidden})
 }
 
 // hold keeps a file until a second person has looked. Nothing of it is written.

@@ -78,7 +78,7 @@ func (r RefusedRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.String
 // Site is what is set for one authority.
 type Site struct {
 	// MassChange is the share of an authority's current plans, in percent, that
-	// one file may end or take back; more waits for a second person. Default 20.
+	// its files may end or take back in an hour; more waits for a second person. Default 20.
 	// Fewer than five never wait. 100 turns it off.
 	MassChange int `yaml:"mass_change"`
 	// DueEvery is how often a file is due. Default matching.late_after.
@@ -113,6 +113,7 @@ type Service struct {
 	counters sync.Map // of schemas.Code to *atomic.Int64: refusals
 
 	mu      sync.Mutex
+	hidden  map[schemas.AuthorityCode][]hid       // what files took from view lately; guarded by mu
 	writing map[schemas.AuthorityCode]*sync.Mutex // one file of an authority at a time; guarded by mu
 }
 
@@ -128,7 +129,7 @@ func New(c Config, store Store, log *slog.Logger) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open social care door: %w", err)
 	}
-	return &Service{config: c, store: store, log: log, book: book, writing: map[schemas.AuthorityCode]*sync.Mutex{}}, nil
+	return &Service{config: c, store: store, log: log, book: book, writing: map[schemas.AuthorityCode]*sync.Mutex{}, hidden: map[schemas.AuthorityCode][]hid{}}, nil
 }
 
 // errLater means that it is not sure whether anything was written, and that the
@@ -361,6 +362,7 @@ func (s *Service) commit(ctx context.Context, j *job) (Result, error) {
 	if err := s.store.Commit(ctx, c); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", errLater, err)
 	}
+	s.hid(j)
 	for _, d := range j.details() {
 		s.counted(schemas.Code(d.Name), d.Count)
 	}

@@ -141,5 +141,6 @@ func (s *Service) finish(ctx context.Context, u schemas.Upload, r Request) (Resu
 	if err := s.store.Commit(ctx, c); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", errLater, err)
 	}
+	s.hid(j)
 	return j.result, nil
 }

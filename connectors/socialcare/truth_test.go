@@ -188,16 +188,19 @@ func TestAFilterMistakeWaitsForASecondPerson(t *testing.T) {
 	if r, err := take(t, s, CSV, plans(0, 10, 2, "2026-11-01")); err != nil || r.Ended != 10 || r.State != schemas.UploadTaken {
 		t.Fatalf("a fifth may: %+v %v", r, err)
 	}
-	mass := plans(10, 9, 3, "2026-11-01")
+	if r, err := take(t, s, CSV, plans(10, 1, 2, "2026-11-01")); err != nil || r.State != schemas.UploadTaken {
+		t.Fatal(r, err) // by another process: nothing is known of the hour
+	}
+	mass := plans(11, 9, 3, "2026-11-01")
 	check, err := service(t, s).Take(ctx, Request{Authority: "E06A", Format: CSV, Body: strings.NewReader(mass), Check: true})
-	if err != nil || check.State != schemas.UploadWaiting || !check.Check || check.Hidden != 9 || check.Live != 40 || len(s.uploads) != 2 {
+	if err != nil || check.State != schemas.UploadWaiting || !check.Check || check.Hidden != 9 || check.Live != 39 || len(s.uploads) != 3 {
 		t.Fatalf("a check says that it would wait: %+v %v", check, err)
 	}
 	r, err := take(t, s, CSV, mass)
-	if err != nil || r.State != schemas.UploadWaiting || r.FileCode != "" || liveIn(s) != 40 {
+	if err != nil || r.State != schemas.UploadWaiting || r.FileCode != "" || liveIn(s) != 39 {
 		t.Fatalf("more than a fifth: %+v %v", r, err)
 	}
-	if again, err := take(t, s, CSV, mass); err != nil || again.State != schemas.UploadWaiting || again.UploadID != r.UploadID || liveIn(s) != 40 {
+	if again, err := take(t, s, CSV, mass); err != nil || again.State != schemas.UploadWaiting || again.UploadID != r.UploadID || liveIn(s) != 39 {
 		t.Errorf("sent again: %+v %v", again, err)
 	}
 	var refusal *schemas.Refusal
@@ -206,7 +209,7 @@ func TestAFilterMistakeWaitsForASecondPerson(t *testing.T) {
 			t.Errorf("approved by %q: %v", by, err)
 		}
 	}
-	if done, err := service(t, s).Approve(ctx, "E06A", r.UploadID, "b"); err != nil || done.Ended != 9 || done.State != schemas.UploadTaken || liveIn(s) != 31 {
+	if done, err := service(t, s).Approve(ctx, "E06A", r.UploadID, "b"); err != nil || done.Ended != 9 || done.State != schemas.UploadTaken || liveIn(s) != 30 {
 		t.Errorf("%+v %v", done, err)
 	}
 	if _, err := service(t, s).Approve(ctx, "E06A", r.UploadID, "b"); !errors.As(err, &refusal) || refusal.Code != "CPIS-L032" {
@@ -216,7 +219,7 @@ func TestAFilterMistakeWaitsForASecondPerson(t *testing.T) {
 	if r, err = take(t, s, CSV, other); err != nil || r.State != schemas.UploadWaiting {
 		t.Fatal(r, err)
 	}
-	if err := service(t, s).Cancel(ctx, "E06A", r.UploadID, "a"); err != nil || liveIn(s) != 31 {
+	if err := service(t, s).Cancel(ctx, "E06A", r.UploadID, "a"); err != nil || liveIn(s) != 30 {
 		t.Error(err)
 	}
 	if _, err := take(t, s, CSV, other); !errors.As(err, &refusal) || refusal.Code != "CPIS-L030" {
@@ -224,6 +227,35 @@ func TestAFilterMistakeWaitsForASecondPerson(t *testing.T) {
 	}
 	if r, err := take(t, newStore(t), CSV, plans(0, 50, 1, "2026-11-01")); err != nil || r.State != schemas.UploadTaken {
 		t.Errorf("new plans that have ended hide nothing: %+v %v", r, err)
+	}
+}
+
+// TestManySmallFilesAreOneMistake: a stream that ends one plan at a time.
+func TestManySmallFilesAreOneMistake(t *testing.T) {
+	s := newStore(t)
+	v := service(t, s)
+	if _, err := take(t, s, CSV, plans(0, 20, 1, "")); err != nil {
+		t.Fatal(err)
+	}
+	end := func(i int) schemas.UploadState {
+		t.Helper()
+		r, err := v.Take(context.Background(), Request{Authority: "E06A", Format: CSV, Body: strings.NewReader(plans(i, 1, 2, "2026-11-01")), Stream: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.State
+	}
+	for i := range 4 {
+		if got := end(i); got != schemas.UploadTaken {
+			t.Errorf("plan %d: %s", i, got)
+		}
+	}
+	if got := end(4); got != schemas.UploadWaiting || liveIn(s) != 16 {
+		t.Errorf("the fifth of twenty: %s", got)
+	}
+	s.now = s.now.Add(2 * time.Hour)
+	if got := end(5); got != schemas.UploadTaken {
+		t.Errorf("two hours later: %s", got)
 	}
 }
 
