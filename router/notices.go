@@ -55,8 +55,6 @@ func (n *Notices) id(notice schemas.Notice) string {
 		parts = append(parts, n.Now().UTC().Format("2006-01"))
 	case schemas.NoticeUploadRefused, schemas.NoticeUploadFailed:
 		parts = append(parts, notice.UploadID)
-	case schemas.NoticeFailure:
-		parts = append(append(parts, notice.UploadID, notice.OutcomeID), notice.Codes...)
 	}
 	return n.Keys.ID(parts...)
 }

@@ -112,7 +112,13 @@ func (t *Tell) GivenUp(ctx context.Context, r topics.Record) error {
 		return nil // the dead letter says so
 	}
 	t.Logger.Error("a local authority could not be told", "code", "CPIS-K007", "authority", string(n.Authority), "notice", n.NoticeID, "kind", string(n.Kind))
-	return t.record(ctx, n, schemas.Undelivered)
+	if err := t.record(ctx, n, schemas.Undelivered); err != nil || n.Kind == schemas.NoticeFailure {
+		return err
+	}
+	// For when the authority fetches its notices, or its receiver is back.
+	now := t.Now().UTC().Truncate(time.Millisecond)
+	return (&Notices{Publisher: t.Publisher, Keys: t.Keys}).Tell(ctx, schemas.Notice{NoticeID: t.Keys.ID("notice", string(schemas.NoticeFailure), n.NoticeID), Kind: schemas.NoticeFailure, Authority: n.Authority,
+		OutcomeID: n.OutcomeID, OccurredAt: n.CreatedAt, CreatedAt: now, Codes: []string{"CPIS-K007"}})
 }
 
 // record notes what became of a notice.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"cpis/connectors"
 	"cpis/router/topics"
@@ -51,6 +52,13 @@ func (u *Updates) update(ctx context.Context, t Task) error {
 	}
 	if err := by.Verify(in); err != nil {
 		u.Logger.Error("an update is not the authority's", "code", "CPIS-L036", "authority", string(in.Authority), "partition", t.Partition, "offset", t.Offset)
+		// Its id follows from the day, so that whoever forges many makes one notice.
+		now := u.Now().UTC().Truncate(time.Millisecond)
+		alarm := schemas.Notice{NoticeID: u.Keys.ID("notice", string(schemas.NoticeFailure), string(in.Authority), "CPIS-L036", now.Format(time.DateOnly)), Kind: schemas.NoticeFailure, Authority: in.Authority,
+			OccurredAt: now, CreatedAt: now, Codes: []string{"CPIS-L036"}}
+		if err := (&Notices{Publisher: u.Publisher, Keys: u.Keys}).Tell(ctx, alarm); err != nil {
+			return err
+		}
 		return fmt.Errorf("%w: %w", connectors.ErrRefused, err)
 	}
 	records, err := u.Keys.OpenUpdate(in)

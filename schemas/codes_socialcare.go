@@ -52,6 +52,7 @@ func socialCareCodes() []Entry {
 		{"CPIS-L108", "A sequence number was left out", "There is a gap before this file.", "Look whether a file was lost on the way, and send it: versions decide, so it may come late.", told},
 		{"CPIS-L109", "The file is late", "A file with a higher number came before it.", "Nothing: the version of each record decides.", told},
 		{"CPIS-L110", "A record has another NHS number now", "The record was held under another number; what stood there is taken back.", "Nothing, if the number was corrected.", told},
+		{"CPIS-L112", "Many rows have the same date of birth", "More than one row in twenty: systems write a date of their own where none is known.", "Look whether that date is true. A wrong one keeps children from being recognised.", told},
 		{"CPIS-L111", "Rows have fewer fields than the header", "Spreadsheets leave off the separators behind the last value of a row.", "Nothing: what is not there is empty.", told},
 	}
 }

@@ -73,10 +73,10 @@ type UpdateVerdict struct {
 
 // RecordVerdict is the answer to one record of an Update.
 type RecordVerdict struct {
-	Row     int64  `avro:"row"`
-	Code    string `avro:"code"`
-	Outcome string `avro:"outcome"`
-	Detail  Code   `avro:"detail"`
-	Field   string `avro:"field"`
-	Reason  string `avro:"reason"`
+	Row     int64  `avro:"row" json:"row"`
+	Code    string `avro:"code" json:"code"`
+	Outcome string `avro:"outcome" json:"outcome"`
+	Detail  Code   `avro:"detail" json:"detail,omitempty"`
+	Field   string `avro:"field" json:"field,omitempty"`
+	Reason  string `avro:"reason" json:"reason,omitempty"`
 }

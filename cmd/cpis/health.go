@@ -139,6 +139,11 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 			counter("message_marks_total", "Records of HL7 messages that were odd, by code.", n, "code", string(code))
 		}
 	}
+	if m.care != nil {
+		for code, n := range m.care.Refusals() {
+			counter("authority_refusals_total", "Records, and files as a whole, refused to local authorities, by code; CPIS-L021 is what must not be shared.", n, "code", string(code))
+		}
+	}
 	for _, door := range m.doors {
 		d, at := door.Stats(), []string{"listener", door.Name()}
 		gauge("mllp_connections", "Open connections of senders.", float64(d.Connections), at...)

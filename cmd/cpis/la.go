@@ -129,6 +129,8 @@ func (l *laShell) verdicts(result socialcare.Result) error {
 	switch {
 	case err != nil:
 		return err
+	case result.State == schemas.UploadWaiting && result.Check:
+		return exit{exitRefused, errors.New("the file would wait for a second person")}
 	case result.State == schemas.UploadWaiting:
 		return exit{exitRefused, fmt.Errorf("the file waits for a second person: cpis la approve %s --authority %s --by NAME", result.UploadID, l.authority)}
 	case result.Refused > 0:

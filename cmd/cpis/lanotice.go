@@ -98,7 +98,7 @@ func (l *laShell) answer() *cobra.Command {
 			if err := client.Call(cmd.Context(), http.MethodPost, "notices/"+url.PathEscape(args[0])+"/answer", nil, "application/json", bytes.NewReader(text), &got); err != nil {
 				return err
 			}
-			fmt.Fprintf(l.out, "answered %s; the care setting is told\n", got.Answer)
+			fmt.Fprintf(l.out, "answered %s: the care setting is told where it takes answers\n", got.Answer)
 			return nil
 		},
 	}

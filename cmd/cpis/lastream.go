@@ -199,7 +199,8 @@ func (l *laShell) streamVerdicts(ctx context.Context, t *tools, code schemas.Aut
 				if rec.Outcome == "refused" {
 					refused++
 				}
-				if err := enc.Encode(map[string]any{"row": from + int(rec.Row), "code": rec.Code, "outcome": rec.Outcome, "detail": rec.Detail, "field": rec.Field, "reason": rec.Reason}); err != nil {
+				rec.Row += int64(from)
+				if err := enc.Encode(rec); err != nil {
 					return err
 				}
 			}

@@ -20,15 +20,18 @@ type oneHospital struct {
 	*hospital
 	t    *testing.T
 	dir  string
+	web  string // address of the HTTP side
 	conn *mllp.Client
 	cli  func(in string, args ...string) (code int, text string)
 }
 
-func newHospital(t *testing.T) *oneHospital {
+// newHospital starts one; more is YAML for the configuration, and feed for its
+// feed.
+func newHospital(t *testing.T, dir, more, feed string) *oneHospital {
 	t.Helper()
-	h := &oneHospital{hospital: receive(t), t: t, dir: t.TempDir()}
+	h := &oneHospital{hospital: receive(t), t: t, dir: dir}
 	file := filepath.Join(h.dir, "site.yaml")
-	text := fmt.Sprintf("feeds:\n  - {name: ed, application: PRACTICE, facility: RXX01, ods: RXX01, setting: EMERGENCY_DEPARTMENT, reply: {address: %q, mode: full}}\n", h.address)
+	text := fmt.Sprintf("feeds:\n  - {name: ed, application: PRACTICE, facility: RXX01, ods: RXX01, setting: EMERGENCY_DEPARTMENT, reply: {address: %q, mode: full}%s}\n%s", h.address, feed, more)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +40,7 @@ func newHospital(t *testing.T) *oneHospital {
 		t.Fatal(err)
 	}
 	sys := runSystem(t, file, map[string]any{"data": h.dir, "mllp.listen": "127.0.0.1:0", "http.listen": ports[0], "kafka.listen": ports[1], "registry.listen": ports[2]})
+	h.web = "http://" + ports[0]
 	h.cli = func(in string, args ...string) (int, string) {
 		var out, complaint bytes.Buffer
 		env := []string{"CPIS_HTTP_LISTEN=" + ports[0], "CPIS_KAFKA_LISTEN=" + ports[1], "CPIS_REGISTRY_LISTEN=" + ports[2]}
@@ -71,6 +75,16 @@ func (h *oneHospital) send(text string) {
 	}
 }
 
+// register registers the child of the sample plans, with control id 1.
+func (h *oneHospital) register() {
+	h.t.Helper()
+	for _, m := range adt.Samples() {
+		if m.Name == "child-on-plan" {
+			h.send(strings.Replace(m.Message, "||ADT^A04^ADT_A01||", "||ADT^A04^ADT_A01|1|", 1))
+		}
+	}
+}
+
 // answered looks for a word in the newest answer to the first message.
 func (h *oneHospital) answered(word string) func() bool {
 	return func() bool {
@@ -89,13 +103,9 @@ func samples(name string) string {
 // nobody has shared anything; then an authority uploads its plans, and the
 // hospital gets a second answer that names the first.
 func TestAPlanAfterTheRegistration(t *testing.T) {
-	h := newHospital(t)
+	h := newHospital(t, t.TempDir(), "", "")
 	h.upload(samples("contacts.json"), "--contacts")
-	for _, m := range adt.Samples() {
-		if m.Name == "child-on-plan" {
-			h.send(strings.Replace(m.Message, "||ADT^A04^ADT_A01||", "||ADT^A04^ADT_A01|1|", 1))
-		}
-	}
+	h.register()
 	eventually(t, 20*time.Second, "the first answer", h.answered("NONE_SHARED"))
 	h.upload(samples("plans.csv"))
 	eventually(t, 20*time.Second, "the second answer", h.answered("STATE^^CPIS||INDICATOR^^CPIS"))

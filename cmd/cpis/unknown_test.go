@@ -13,7 +13,7 @@ import (
 // name nobody; then the hospital merges its record into the traced one, and gets
 // an answer that names the first.
 func TestAnUnknownChild(t *testing.T) {
-	h := newHospital(t)
+	h := newHospital(t, t.TempDir(), "", "")
 	plans := filepath.Join(h.dir, "plans.csv")
 	rows := "record_id,nhs_number,family_name,given_names,date_of_birth,sex,plan_type,plan_start,plan_end,expected_delivery_date,version,postcode,other_names\n" +
 		"A1,9990000018,Quillfeather,Zoe Marigold,2019-08-07,F,CPP,2026-01-02,,,1,ZZ1 1AA,Featherquill^Zola\n"

@@ -144,6 +144,45 @@ func TestMergeCarriesBothNumbers(t *testing.T) {
 	}
 }
 
+// TestReceipt holds what goes back for each thing an authority can say against the
+// exact words.
+func TestReceipt(t *testing.T) {
+	at := time.Date(2026, 7, 1, 13, 5, 0, 0, time.UTC) // five past two in London
+	d := schemas.Delivery{DeliveryID: "d1", NoticeID: "n1", Authority: "E06A", State: schemas.Acknowledged, At: at, ControlID: "M|7", OutcomeID: "o1"}
+	a := schemas.Authority{Code: "E06A", Name: "Aford & Co"}
+	p := Profile{Application: "PAS", Facility: "RXX01", Reply: ReplyTo{Mode: "full"}}
+	for name, c := range map[string]struct {
+		state  schemas.DeliveryState
+		answer schemas.Answer
+		by     time.Time
+		notice string
+		words  string
+	}{
+		"received":       {schemas.Acknowledged, schemas.AnswerReceived, time.Time{}, "RECEIVED", "Received by the local authority at 14:05 on 1 July."},
+		"will call by":   {schemas.Acknowledged, schemas.AnswerWillCall, at.Add(time.Hour), "WILL_CALL", "Received by the local authority at 14:05 on 1 July. The duty worker will call by 15:05 on 1 July."},
+		"will call":      {schemas.Acknowledged, schemas.AnswerWillCall, time.Time{}, "WILL_CALL", "Received by the local authority at 14:05 on 1 July. The duty worker will call."},
+		"call us":        {schemas.Acknowledged, schemas.AnswerCallUs, time.Time{}, "CALL_US", "Received by the local authority at 14:05 on 1 July. Please ring it."},
+		"not ours":       {schemas.Acknowledged, schemas.AnswerNotOurs, time.Time{}, "NOT_OURS", "The local authority says that it does not protect this person any more. Ring it if you are concerned."},
+		"nobody reached": {schemas.Undelivered, "", time.Time{}, "UNDELIVERED", "The local authority could not be told of this attendance. Ring it."},
+	} {
+		d.State, d.Answer, d.CallBy = c.state, c.answer, c.by
+		text := string(Receipt(d, a, "01632 960999", p))
+		for _, want := range []string{"|ORU^R01^ORU_R01|d1|P|2.4", "OBR|1|M\\F\\7|d1|CPISNOTICE", "NOTICE^^CPIS||" + c.notice + "^^CPIS", "|" + c.words + "|", "HANDLE^^CPIS||o1", "AUTHORITY^^CPIS||E06A^Aford \\T\\ Co^CPIS", "RINGNOW^^CPIS||01632 960999"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in\n%s", name, want, strings.ReplaceAll(text, "\r", "\n"))
+			}
+		}
+		if m, err := hl7.Parse([]byte(text)); err != nil || m.Value("PID-3") != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.Reply.Mode = "flag"
+		if text := string(Receipt(d, a, "01632 960999", p)); strings.Contains(text, "Aford") || strings.Contains(text, "960999") || !strings.Contains(text, c.words) {
+			t.Errorf("%s: mode flag says %s", name, text)
+		}
+		p.Reply.Mode = "full"
+	}
+}
+
 func TestReply(t *testing.T) {
 	n, err := schemas.ParseNHSNumber("9990000018")
 	if err != nil {

@@ -278,6 +278,9 @@ func TestWhatIsOddIsTold(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, r, err)
 		}
 	}
+	if r, err := take(t, newStore(t), CSV, plans(0, 30, 1, "")); err != nil || r.New != 30 || r.Notes[0].Code != "CPIS-L112" {
+		t.Errorf("everybody was born on one day: %+v %v", r.Notes, err)
+	}
 	short := "version," + strings.Replace(header, ",version", "", 1) + "1," + strings.TrimSuffix(good, ",,,1\n")
 	if r, err := take(t, newStore(t), CSV, short+"\n"); err != nil || r.New != 1 || r.Notes[0].Code != "CPIS-L111" {
 		t.Errorf("a row that is short at its end: %+v %v", r, err)

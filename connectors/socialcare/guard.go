@@ -10,7 +10,7 @@ import (
 	"cpis/schemas"
 )
 
-const waitingWords = "waits for a second person: it would end or take back more plans than one file may"
+const waitingWords = "for a second person: it would end or take back more plans than one file may"
 
 // waits reports whether a file, with those of the last hour, ends or takes back so
 // many current plans that a second person has to look: a mistake in a filter must not remove every flag.

@@ -285,6 +285,15 @@ func judgeAll(rows []Row, authority schemas.AuthorityCode, today schemas.Date, o
 		}
 		refuse(&items[loser], "CPIS-L019", "nhs_number", "another row of the file is about the same person and plan, with a version at least as high")
 	}
+	born := map[schemas.Date]int{}
+	for _, it := range items {
+		born[it.indicator.Person.DateOfBirth]++
+	}
+	for date, n := range born {
+		if date != "" && n > 20 && n*20 > len(items) { // siblings and chance do not make a twentieth
+			odd.add("CPIS-L112", 0)
+		}
+	}
 	for _, of := range named {
 		first := items[of[0]].indicator.Person.Number
 		if slices.ContainsFunc(of, func(i int) bool {

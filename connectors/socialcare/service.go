@@ -184,6 +184,7 @@ type job struct {
 	today  schemas.Date
 	owner  schemas.Authority
 	upload schemas.Upload
+	again  bool // this very file was taken before
 	file   file
 	items  []item
 	held   map[string]schemas.Indicator
@@ -277,6 +278,7 @@ func (s *Service) known(j *job) (waits bool, err error) {
 			case schemas.UploadCancelled, schemas.UploadUndone:
 				return false, &schemas.Refusal{Code: "CPIS-L030", Location: "file", Reason: "this very file was " + map[schemas.UploadState]string{schemas.UploadCancelled: "cancelled", schemas.UploadUndone: "undone"}[u.State]}
 			}
+			j.again = true
 			j.file.notes.add("CPIS-L107", 0)
 			j.upload.At, j.upload.By = u.At, u.By
 		case u.UploadID != id && j.Sequence > 0 && u.Sequence == j.Sequence && u.State != schemas.UploadCancelled:
@@ -353,7 +355,9 @@ func (s *Service) commit(ctx context.Context, j *job) (Result, error) {
 	c.Contacts = &owner
 	if !j.Stream {
 		u := j.recorded()
-		c.Upload = &u
+		if !j.again { // what it did the first time stays on record
+			c.Upload = &u
+		}
 		if j.result.Refused > 0 {
 			c.Notices = append(c.Notices, schemas.Notice{Kind: schemas.NoticeUploadRefused, Authority: j.Authority, UploadID: u.UploadID, Codes: append([]string{u.FileCode}, namesOf(u.Details)...),
 				OccurredAt: j.now, CreatedAt: j.now})

@@ -2,6 +2,7 @@ package socialcare
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -187,9 +188,9 @@ func fileWords(code string) string {
 }
 
 // Table writes the result for people: the sums, what was odd, and a line for
-// each row that is not simply in.
+// each row, or, of a long file, for each with something to do.
 func (r Result) Table(w io.Writer) error {
-	fmt.Fprintf(w, "%s  %s\n", r.FileCode, r.FileWords)
+	fmt.Fprintf(w, "%s  %s\n", cmp.Or(r.FileCode, "WAITS"), r.FileWords)
 	fmt.Fprintf(w, "%d received: %d new, %d changed, %d ended, %d withdrawn, %d unchanged, %d superseded, %d refused\n", r.Received, r.New, r.Changed, r.Ended, r.Withdrawn, r.Unchanged, r.Superseded, r.Refused)
 	if r.Absent > 0 {
 		fmt.Fprintf(w, "%d plans end because the snapshot does not hold them\n", r.Absent)
@@ -200,15 +201,38 @@ func (r Result) Table(w io.Writer) error {
 		fmt.Fprintf(w, "upload %s\n", r.UploadID)
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(w, "%s  %d times, line %s: %s\n", n.Code, n.Count, strings.Trim(fmt.Sprint(n.Lines), "[]"), n.Words)
+		where := ""
+		if len(n.Lines) > 0 {
+			where = fmt.Sprintf("%d times, first on line %d: ", n.Count, n.Lines[0])
+		}
+		fmt.Fprintf(w, "%s  %s%s\n", n.Code, where, n.Words)
+	}
+	list := r.Verdicts
+	if len(list) > tableRows { // then only those with something to do
+		list = slices.DeleteFunc(slices.Clone(list), func(v Verdict) bool { return v.Detail == "" })
+	}
+	more := max(0, len(list)-tableMost)
+	list = list[:len(list)-more]
+	if len(list) == 0 {
+		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ROW\tRECORD\tCODE\tOUTCOME\tDETAIL\tWHERE\tWHAT TO DO")
-	for _, v := range r.Verdicts {
+	for _, v := range list {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", v.Row, v.RecordID, v.Code, v.Outcome, v.Detail, v.where(), v.Fix)
+	}
+	if more > 0 {
+		fmt.Fprintf(t, "and %d more\n", more)
 	}
 	return t.Flush()
 }
+
+// How many rows are shown to people: all of a short file, else those with something
+// to do, but for a flood of them.
+const (
+	tableRows = 20
+	tableMost = 100
+)
 
 func (v Verdict) where() string {
 	if v.Reason == "" {

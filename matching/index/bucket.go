@@ -48,8 +48,9 @@ func describedKey(b Block, indicator []byte) []byte {
 // bucketVersion is the first byte of an encoded bucket.
 const bucketVersion = 1
 
-// maxBucketEntries bounds what a bucket may claim to hold.
-const maxBucketEntries = 10_000
+// maxBucketEntries bounds what a bucket may claim to hold: more than all the people
+// whom an authority's export could give the same date of birth by mistake.
+const maxBucketEntries = 1 << 20
 
 var errBucket = errors.New("a bucket of the index does not have its form")
 

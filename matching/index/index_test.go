@@ -387,6 +387,18 @@ func TestModel(t *testing.T) {
 	})
 }
 
+// TestACrowdedBucketIsRead: an export that gives everybody the same date of birth
+// must not make the index unreadable for everybody else.
+func TestACrowdedBucketIsRead(t *testing.T) {
+	var entries []Entry
+	for i := range 30_000 {
+		entries = append(entries, Entry{fmt.Appendf(nil, "block%d", i), []byte("somebody")})
+	}
+	if got, err := readBucket(appendBucket(nil, entries)); err != nil || len(got) != len(entries) {
+		t.Errorf("%d of %d entries, %v", len(got), len(entries), err)
+	}
+}
+
 func FuzzReadBucket(f *testing.F) {
 	f.Add(appendBucket(nil, []Entry{{[]byte("a/b/c"), []byte("v")}}))
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0x7f})

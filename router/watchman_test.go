@@ -1,0 +1,273 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cpis/schemas"
+)
+
+// watch is a bench whose time is set.
+type watch struct {
+	*bench
+	now   time.Time
+	feeds []FeedState
+	views *Views
+}
+
+func newWatch(t *testing.T) *watch {
+	w := &watch{bench: newBench(t, 1), now: time.Now().UTC().Truncate(time.Second)}
+	w.publish.Now = func() time.Time { return w.now }
+	w.views = NewViews(w.publish, w.keys)
+	close(w.views.known)
+	return w
+}
+
+// step lets a watchman, who knows nothing but the topics, look once or twice.
+func (w *watch) step() {
+	w.t.Helper()
+	m := &Watchman{Notices: w.notices(), Feeds: func() []FeedState { return w.feeds }, Log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		if err := m.Step(context.Background()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// told are the kinds and authorities of the notices, attendances left out, in order.
+func (w *watch) told() []string {
+	var out []string
+	for _, n := range read[schemas.Notice](w.bench, schemas.TopicNotice) {
+		if n.Kind != schemas.NoticeAttendance {
+			out = append(out, string(n.Kind)+" "+string(n.Authority))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// answer puts the answer to a visit where it can be opened.
+func (w *watch) answer(n schemas.Notice, silent bool) {
+	w.views.answers[n.OutcomeID] = schemas.Outcome{OutcomeID: n.OutcomeID, EventID: "e", ODS: n.ODS, Setting: n.Setting, SubjectRef: n.SubjectRef, State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent,
+		DecidedAt: n.CreatedAt, AcceptedAt: n.CreatedAt, Silent: silent}
+}
+
+func (w *watch) open(n schemas.Notice, name string) {
+	w.t.Helper()
+	if err := w.views.Note(context.Background(), n.OutcomeID, schemas.Access{WorkerID: "555", WorkerName: name, WorkerRole: "R0170"}, time.Time{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestPoliciesOfAView(t *testing.T) {
+	w := newWatch(t)
+	atOnce, onView, both := w.attendance("E06A", 1, schemas.NotifyOnRegistration, 0), w.attendance("E06B", 2, schemas.NotifyOnView, 0), w.attendance("E06C", 3, schemas.NotifyBoth, 0)
+	silent := w.attendance("E06D", 4, schemas.NotifyOnView, 0)
+	w.tell(atOnce, onView, both, silent)
+	for _, n := range []schemas.Notice{atOnce, onView, both} {
+		w.answer(n, false)
+	}
+	w.answer(silent, true)
+	w.step()
+	if got := w.told(); len(got) != 0 {
+		t.Fatalf("nobody opened anything: %v", got)
+	}
+	w.now = w.now.Add(time.Minute)
+	for range 2 { // twice, by two people
+		for _, n := range []schemas.Notice{atOnce, onView, both, silent} {
+			w.open(n, "C. Nurse")
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	for range 3 {
+		w.step()
+	}
+	if got := w.told(); !slices.Equal(got, []string{"VIEWED E06B", "VIEWED E06C"}) {
+		t.Errorf("%v", got)
+	}
+	for _, n := range read[schemas.Notice](w.bench, schemas.TopicNotice) {
+		if n.Kind != schemas.NoticeViewed {
+			continue
+		}
+		a, err := w.keys.OpenAccess(schemas.TopicNotice, n.NoticeID, n.SealedAccess)
+		if err != nil || a.WorkerName != "C. Nurse" || a.WorkerRole != "R0170" || len(a.Records) != 1 || !n.OccurredAt.Equal(onView.CreatedAt.Add(time.Minute)) || n.Held() {
+			t.Errorf("%+v %v at %s", a.Records, err, n.OccurredAt)
+		}
+	}
+	for _, a := range read[schemas.Audit](w.bench, schemas.TopicAudit) {
+		if a.Kind != schemas.AuditView || a.SubjectRef == "" || a.Role != "R0170" || len(a.SealedActor) == 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+func TestWhatNobodyOpensIsTold(t *testing.T) {
+	w := newWatch(t)
+	opened, not, never := w.attendance("E06A", 1, schemas.NotifyOnRegistration, 30*time.Minute), w.attendance("E06B", 2, schemas.NotifyOnView, 30*time.Minute), w.attendance("E06C", 3, schemas.NotifyOnRegistration, 0)
+	w.tell(opened, not, never)
+	w.answer(opened, false)
+	w.answer(not, false)
+	w.now = w.now.Add(29 * time.Minute)
+	w.step()
+	w.open(opened, "C. Nurse")
+	w.now = w.now.Add(59 * time.Second)
+	w.step()
+	if got := w.told(); len(got) != 0 {
+		t.Fatalf("before the time: %v", got)
+	}
+	w.now = w.now.Add(2 * time.Second)
+	w.step()
+	w.step()
+	w.open(not, "D. Doctor") // late, and told too, for the setting tells on view
+	w.now = w.now.Add(time.Hour)
+	w.step()
+	if got := w.told(); !slices.Equal(got, []string{"UNOPENED E06B", "VIEWED E06B"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAFeedThatGoesQuietAndComesBackIsToldOnceEach(t *testing.T) {
+	w := newWatch(t)
+	loaded := w.now
+	state := func(last time.Time) {
+		w.feeds = []FeedState{{"E06A", last, last.Add(36 * time.Hour)}, {"E06B", w.now, w.now.Add(time.Hour)}}
+	}
+	for i, step := range []struct {
+		later time.Duration
+		load  bool
+		told  []string
+	}{
+		{35 * time.Hour, false, nil},
+		{2 * time.Hour, false, []string{"FEED_QUIET E06A"}},
+		{20 * time.Hour, false, []string{"FEED_QUIET E06A"}},
+		{time.Hour, true, []string{"FEED_BACK E06A", "FEED_QUIET E06A"}},
+		{time.Hour, false, []string{"FEED_BACK E06A", "FEED_QUIET E06A"}},
+		{36 * time.Hour, false, []string{"FEED_BACK E06A", "FEED_QUIET E06A", "FEED_QUIET E06A"}},
+		{time.Hour, true, []string{"FEED_BACK E06A", "FEED_BACK E06A", "FEED_QUIET E06A", "FEED_QUIET E06A"}},
+	} {
+		if w.now = w.now.Add(step.later); step.load {
+			loaded = w.now
+		}
+		state(loaded)
+		w.step()
+		if got := w.told(); !slices.Equal(got, step.told) {
+			t.Errorf("step %d: %v, want %v", i, got, step.told)
+		}
+	}
+}
+
+func TestOnlyAnAnswerThatIsThereCanBeOpened(t *testing.T) {
+	w := newWatch(t)
+	n := w.attendance("E06A", 1, schemas.NotifyOnView, 0)
+	w.answer(n, false)
+	who := schemas.Access{WorkerID: "555"}
+	for name, c := range map[string]struct {
+		id string
+		at time.Time
+	}{"another": {"O9", time.Time{}}, "before it was given": {n.OutcomeID, w.now.Add(-time.Minute)}, "to come": {n.OutcomeID, w.now.Add(time.Hour)}} {
+		if err := w.views.Note(context.Background(), c.id, who, c.at); !errors.Is(err, ErrNoAnswer) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	at := w.now
+	w.now = w.now.Add(time.Second)
+	for range 2 {
+		if err := w.views.Note(context.Background(), n.OutcomeID, who, at); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := read[schemas.Audit](w.bench, schemas.TopicAudit); len(got) != 2 || got[0].AuditID != got[1].AuditID {
+		t.Errorf("%d records", len(got))
+	}
+	fresh := NewViews(w.publish, w.keys)
+	if err := fresh.Note(context.Background(), n.OutcomeID, who, at); err == nil || errors.Is(err, ErrNoAnswer) {
+		t.Errorf("before the answers were read: %v", err)
+	}
+}
+
+// TestStreamedUpdatesAreAnswered puts good ones beside what others could write.
+func TestStreamedUpdatesAreAnswered(t *testing.T) {
+	b := newBench(t, 1)
+	public, err := b.keys.UpdateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer := func(code schemas.AuthorityCode) (*schemas.UpdateSealer, *schemas.UpdateVerifier) {
+		private, own, err := schemas.NewSigningKeys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := schemas.NewUpdateSealer(code, public, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := schemas.NewUpdateVerifier(own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, v
+	}
+	aford, verifier := signer("E06A")
+	forger, _ := signer("E06A") // not the key the broker knows
+	stranger, _ := signer("E06B")
+	var taken []string
+	failures := 2
+	updates := &Updates{Publisher: b.publish, Keys: b.keys, Verifiers: map[schemas.AuthorityCode]*schemas.UpdateVerifier{"E06A": verifier}, Logger: slog.New(slog.DiscardHandler),
+		Take: func(_ context.Context, code schemas.AuthorityCode, records []byte) (schemas.UpdateVerdict, error) {
+			if failures > 0 {
+				failures--
+				return schemas.UpdateVerdict{}, errors.New("not just now")
+			}
+			taken = append(taken, string(code)+" "+string(records))
+			return schemas.UpdateVerdict{FileCode: "CPF02", Verdicts: []schemas.RecordVerdict{{Row: 1, Code: "CPR06", Outcome: "new"}}}, nil
+		}}
+	put := func(key string, u schemas.Update) {
+		t.Helper()
+		r, err := b.publish.State(schemas.TopicUpdate, []byte(key), u.UpdateID, u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.producer.Produce(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal := func(s *schemas.UpdateSealer, text string) schemas.Update {
+		u, err := s.Seal([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	first := seal(aford, "one")
+	put("E06A", first)
+	put("E06A", seal(forger, "forged"))
+	put("E06B", seal(stranger, "no key"))
+	put("E06B", seal(aford, "under another key"))
+	moved := seal(aford, "moved")
+	moved.UpdateID = first.UpdateID
+	put("E06A", moved)
+	put("E06A", seal(aford, "two"))
+	stage := &Stage{Topic: schemas.TopicUpdate, Group: "updates", Open: updates.Open, Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	b.run(stage, func() bool { return len(read[schemas.UpdateVerdict](b, schemas.TopicVerdict)) == 2 })
+	if strings.Join(taken, ",") != "E06A one,E06A two" {
+		t.Errorf("%v", taken)
+	}
+	for _, v := range read[schemas.UpdateVerdict](b, schemas.TopicVerdict) {
+		if v.Authority != "E06A" || v.FileCode != "CPF02" || len(v.Verdicts) != 1 {
+			t.Errorf("%+v", v)
+		}
+	}
+	for _, n := range read[schemas.Notice](b, schemas.TopicNotice) {
+		if n.Kind != schemas.NoticeFailure || n.Authority != "E06A" {
+			t.Errorf("%+v", n)
+		}
+	}
+	if dead := stage.Stats().Dead; dead != 4 {
+		t.Errorf("%d set aside", dead)
+	}
+}
