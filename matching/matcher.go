@@ -170,7 +170,7 @@ func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) s
 	p := schemas.Plan{Authority: i.Authority, AuthorityName: string(i.Authority), PlanType: i.PlanType, PlanStart: i.PlanStart, PlanEnd: i.PlanEnd,
 		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID, UploadID: i.UploadID}
 	if a, ok := m.Contacts.Get(i.Authority); ok {
-		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, m.book.Ring(a, now).Number
+		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, m.book.Number(a, now)
 		p.LastLoadAt, p.ContactsVersion = a.LastLoadAt, a.Version
 	}
 	return p

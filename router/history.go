@@ -301,30 +301,3 @@ func (h *history) lane(origin schemas.InputPosition) *told {
 	}
 	return t
 }
-
-// ReadSince hands every record of a topic from an instant to its present end
-// to a function, partition by partition.
-func ReadSince(ctx context.Context, c *topics.Client, t schemas.Topic, since time.Time, each func(topics.Record) error) error {
-	from, err := c.OffsetsAt(ctx, t, since)
-	if err != nil {
-		return err
-	}
-	ends, err := c.Ends(ctx, t)
-	if err != nil {
-		return err
-	}
-	for p := range ends {
-		err := c.ReadFrom(ctx, t, p, from[p], ends[p], func(batch []topics.Record) error {
-			for _, r := range batch {
-				if err := each(r); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("read %s partition %d: %w", t, p, err)
-		}
-	}
-	return nil
-}

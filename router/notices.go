@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"cpis/router/topics"
@@ -90,4 +91,42 @@ func (n *Notices) seal(notice schemas.Notice, trace string) (r topics.Record, er
 		return r, err
 	}
 	return n.record(schemas.TopicNotice, string(notice.Authority), notice.NoticeID, trace, notice)
+}
+
+// notices tells each authority whose plan was shown, once per visit: several
+// messages of one visit derive the same id.
+func (l *decideLane) notices(a *answer) []schemas.Notice {
+	o := a.outcome
+	if o.Silent || !o.State.Matched() {
+		return nil
+	}
+	visit := a.reg.VisitRef
+	if visit == "" {
+		visit = o.EventID
+	}
+	var out []schemas.Notice
+	at := map[schemas.AuthorityCode]int{}
+	for _, p := range o.Details.Plans {
+		i, ok := at[p.Authority]
+		if !ok {
+			i, at[p.Authority] = len(out), len(out)
+			person := o.Details.Person
+			person.LocalID = p.RecordID
+			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
+				Kind: schemas.NoticeAttendance, Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
+				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin, Feed: o.Feed, ControlID: o.ControlID,
+				Traced: a.reg.NumberStatus == schemas.NumberVerified && a.reg.SubjectRef == o.SubjectRef,
+				Notify: a.reg.Notify, UnopenedAfter: a.reg.UnopenedAfter,
+				Access: schemas.Access{WorkerName: a.reg.Evidence.ResponsibleName, WorkerRole: a.reg.Evidence.ResponsibleRole}})
+		}
+		out[i].PlanTypes = append(out[i].PlanTypes, string(p.PlanType))
+		out[i].Access.Records = append(out[i].Access.Records, schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
+	}
+	return out
+}
+
+// unique drops notices of one visit that stand in the batch twice.
+func unique(notices []topics.Record) []topics.Record {
+	seen := newRecent()
+	return slices.DeleteFunc(notices, func(n topics.Record) bool { return !seen.add(headersOf(n)["ce_id"]) })
 }

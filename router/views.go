@@ -34,36 +34,7 @@ func NewViews(p *Publisher, k *schemas.Keyring) *Views {
 
 // Follow reads the outcome topic until ctx ends.
 func (v *Views) Follow(ctx context.Context, c *topics.Client) error {
-	next, err := c.OffsetsAt(ctx, schemas.TopicOutcome, v.Now().Add(-viewable))
-	if err != nil {
-		return fmt.Errorf("follow answers: %w", err)
-	}
-	ends, err := c.Ends(ctx, schemas.TopicOutcome)
-	if err != nil {
-		return fmt.Errorf("follow answers: %w", err)
-	}
-	for {
-		read := true
-		for p := range next {
-			b, err := c.Fetch(ctx, schemas.TopicOutcome, p, next[p], fetchWait, fetchBytes)
-			var gap *topics.GapError
-			switch {
-			case errors.As(err, &gap) && gap.LogStart > next[p]: // expired
-				next[p] = gap.LogStart
-				continue
-			case err != nil:
-				return fmt.Errorf("follow answers: %w", err)
-			}
-			for _, r := range b.Records {
-				v.take(ctx, r)
-			}
-			next[p] = b.Next
-			read = read && next[p] >= ends[p]
-		}
-		if read {
-			v.once.Do(func() { close(v.known) })
-		}
-	}
+	return Follow(ctx, c, schemas.TopicOutcome, v.Now().Add(-viewable), func(r topics.Record) { v.take(ctx, r) }, func() { v.once.Do(func() { close(v.known) }) })
 }
 
 func (v *Views) take(ctx context.Context, r topics.Record) {

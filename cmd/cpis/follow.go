@@ -83,27 +83,7 @@ const renderedFor = 30 * 24 * time.Hour
 // the notices of the last month.
 func (s *system) followRenderings(ctx context.Context) error {
 	return s.keepTrying(ctx, "renderings", func() error {
-		next, err := s.client.OffsetsAt(ctx, schemas.TopicNotice, time.Now().Add(-renderedFor))
-		if err != nil {
-			return err
-		}
-		for {
-			for p := range next {
-				b, err := s.client.Fetch(ctx, schemas.TopicNotice, p, next[p], followWait, followBytes)
-				var gap *topics.GapError
-				switch {
-				case errors.As(err, &gap) && gap.LogStart > next[p]: // expired
-					next[p] = gap.LogStart
-					continue
-				case err != nil:
-					return err
-				}
-				for _, r := range b.Records {
-					s.rendering(ctx, r)
-				}
-				next[p] = b.Next
-			}
-		}
+		return router.Follow(ctx, s.client, schemas.TopicNotice, time.Now().Add(-renderedFor), func(r topics.Record) { s.rendering(ctx, r) }, func() {})
 	})
 }
 

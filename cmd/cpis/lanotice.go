@@ -28,16 +28,12 @@ func (l *laShell) notices() *cobra.Command {
 error.`,
 		Example: "  cpis la notices --authority E09000019\n  cpis la notices --authority E09000019 --after 1042 --wait 30",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := l.client()
-			if err != nil {
-				return err
-			}
 			q := url.Values{"limit": {strconv.Itoa(limit)}, "wait": {strconv.Itoa(wait)}}
 			if after != "" {
 				q.Set("after", after)
 			}
 			var got notice.Fetched
-			if err := client.Call(cmd.Context(), http.MethodGet, "notices", q, "", nil, &got); err != nil {
+			if err := l.ask(cmd, http.MethodGet, "notices", q, &got); err != nil {
 				return err
 			}
 			if l.asJSON {

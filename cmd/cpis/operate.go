@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,92 +20,6 @@ import (
 	"cpis/router/topics"
 	"cpis/schemas"
 )
-
-// toolTime bounds what a command asks of a running system.
-const toolTime = 30 * time.Second
-
-func (s *shell) json(v any) error {
-	enc := json.NewEncoder(s.out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
-// remote points the configuration of a command at a running system: the one
-// configured, or the embedded one on its usual addresses.
-func (s *shell) remote() (*Config, error) {
-	c, err := s.load()
-	if err != nil {
-		return nil, err
-	}
-	if c.embeddedKafka() {
-		c.Kafka.Brokers = []string{c.Kafka.Listen}
-	}
-	if c.Registry.URL == "" {
-		c.Registry.URL = "http://" + c.Registry.Listen
-	}
-	return c, nil
-}
-
-// tools is what operators' commands work with: the topics of a running system.
-type tools struct {
-	config   *Config
-	client   *topics.Client
-	codec    *schemas.Codec
-	keys     *schemas.Keyring
-	producer *topics.Producer
-	dead     *router.DeadLetters
-}
-
-// reach opens the topics of a running system, without the keys of those who run
-// it. Nothing is created.
-func (s *shell) reach(ctx context.Context) (*tools, func(), error) {
-	c, err := s.remote()
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := topics.Open(ctx, topics.Config{Brokers: c.Kafka.Brokers, ClientID: "cpis-tool", RequestTimeout: 5 * time.Second})
-	if err != nil {
-		return nil, nil, err
-	}
-	t := &tools{config: c, client: client}
-	closing := func() {
-		if t.producer != nil {
-			_ = within(stopTime/2, t.producer.Close)
-		}
-		_ = client.Close()
-	}
-	unreachable := func(err error) (*tools, func(), error) { closing(); return nil, nil, exit{exitUnreachable, err} }
-	limited, cancel := context.WithTimeout(ctx, toolTime)
-	defer cancel()
-	if err := client.Ping(limited); err != nil {
-		return unreachable(fmt.Errorf("no Kafka at %s: is `cpis serve` running? %w", strings.Join(c.Kafka.Brokers, ","), err))
-	}
-	registry, err := schemas.NewRegistryClient(c.Registry.URL)
-	if err != nil {
-		return unreachable(err)
-	}
-	if t.codec, err = schemas.NewCodec(limited, registry); err != nil {
-		return unreachable(err)
-	}
-	if t.producer, err = client.NewProducer(ctx); err != nil {
-		return unreachable(err)
-	}
-	return t, closing, nil
-}
-
-// connect opens the topics of a running system, with the keys. Nothing is created.
-func (s *shell) connect(ctx context.Context) (*tools, func(), error) {
-	t, closing, err := s.reach(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	if t.keys, err = schemas.OpenKeyring(t.config.keyDir(), false); err != nil {
-		closing()
-		return nil, nil, err
-	}
-	t.dead = &router.DeadLetters{Publisher: &router.Publisher{Codec: t.codec, Log: t.producer, Now: time.Now}, Keys: t.keys, Client: t.client}
-	return t, closing, nil
-}
 
 func (s *shell) topics() *cobra.Command {
 	root := &cobra.Command{Use: "topics", Short: "Compare the topics with the table, and bring them in line"}

@@ -77,6 +77,10 @@ func (s *system) superseded(code schemas.AuthorityCode) int {
 
 const groupUpdates = "cpis-updates"
 
+// maxUpdate is how many records an update may hold, so that their verdicts fit in a
+// record.
+const maxUpdate = 1000
+
 // openUpdates adds the stage for what authorities stream on Kafka, and hands out
 // the key they encrypt with.
 func (s *system) openUpdates(mux *http.ServeMux) error {
@@ -106,6 +110,9 @@ func (s *system) openUpdates(mux *http.ServeMux) error {
 
 // takeUpdate judges the records of an update by the rules that hold for any file.
 func (s *system) takeUpdate(ctx context.Context, code schemas.AuthorityCode, records []byte) (schemas.UpdateVerdict, error) {
+	if bytes.Count(records, []byte("\n")) > maxUpdate {
+		return schemas.UpdateVerdict{Code: "CPIS-L020", FileCode: "CPF01", Verdicts: []schemas.RecordVerdict{}}, nil
+	}
 	result, err := s.care.Take(ctx, socialcare.Request{Authority: code, Format: socialcare.JSONL, Body: bytes.NewReader(records), Stream: true, By: "stream"})
 	var refusal *schemas.Refusal
 	if errors.As(err, &refusal) {

@@ -60,7 +60,7 @@ func (r *Reply) Deliver(ctx context.Context, o schemas.Outcome) error {
 
 // Inform tells the setting what a local authority says to a notice, as Deliver does.
 func (r *Reply) Inform(ctx context.Context, d schemas.Delivery, a schemas.Authority) error {
-	return r.send(ctx, adt.Receipt(d, a, r.book.Ring(a, time.Now()).Number, r.profile))
+	return r.send(ctx, adt.Receipt(d, a, r.book.Number(a, time.Now()), r.profile))
 }
 
 func (r *Reply) send(ctx context.Context, message []byte) error {

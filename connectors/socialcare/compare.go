@@ -84,8 +84,8 @@ func (it *item) outcome(now time.Time) {
 	it.verdict = Verdict{Row: it.row.Line, RecordID: it.verdict.RecordID, Code: codeTaken, Outcome: outcomeNew}
 	before := it.before
 	if before == nil {
-		if it.write = !it.row.Withdrawn; !it.write {
-			it.verdict.Outcome = outcomeUnchanged // there is nothing to take back
+		if it.write = true; it.row.Withdrawn { // what it takes back may come late
+			it.verdict.Outcome = outcomeWithdrawn
 		}
 		return
 	}

@@ -71,6 +71,12 @@ func (s *Service) hold(ctx context.Context, j *job) (Result, error) {
 		j.result.Check, j.result.UploadID = true, ""
 		return j.result, nil
 	}
+	e, _ := schemas.Explain("CPIS-L031")
+	for i := range j.result.Verdicts { // nobody may take a row for being in
+		if v := &j.result.Verdicts[i]; v.Outcome != outcomeRefused {
+			v.Code, v.Outcome, v.Detail, v.Field, v.Reason, v.Fix = codeRefused, outcomeWaiting, e.Code, "", "", e.Fix
+		}
+	}
 	u := j.recorded()
 	u.State, u.FileCode = schemas.UploadWaiting, ""
 	c := Changes{Authority: j.Authority, Upload: &u}

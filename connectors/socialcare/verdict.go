@@ -21,7 +21,7 @@ type Verdict struct {
 	Row      int          `json:"row" doc:"Line of the file, counted from 1."`
 	RecordID string       `json:"record_id,omitempty" doc:"The authority's own id."`
 	Code     string       `json:"code" doc:"CPR01 to CPR07 of the national service."`
-	Outcome  string       `json:"outcome" doc:"new, changed, ended, withdrawn, unchanged, superseded, refused; fine where only the rules were applied."`
+	Outcome  string       `json:"outcome" doc:"new, changed, ended, withdrawn, unchanged, superseded, refused; waiting for a second person; fine where only the rules were applied."`
 	Detail   schemas.Code `json:"detail,omitempty" doc:"Stable code of what is wrong."`
 	Field    string       `json:"field,omitempty"`
 	Reason   string       `json:"reason,omitempty"`
@@ -68,7 +68,8 @@ const (
 	outcomeUnchanged  = "unchanged"
 	outcomeSuperseded = "superseded"
 	outcomeRefused    = "refused"
-	outcomeFine       = "fine" // by the rules; not compared with what is held
+	outcomeWaiting    = "waiting" // for a second person: nothing of it is in
+	outcomeFine       = "fine"    // by the rules; not compared with what is held
 )
 
 // File codes of the national service (CP-IS DMS, CP-ISUploadFileResponse).

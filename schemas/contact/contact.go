@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // a container may have no zones, and an hour's mistake rings an empty office
 
@@ -25,6 +26,8 @@ import (
 type Book struct {
 	place    *time.Location
 	holidays *cal.BusinessCalendar
+	days     sync.Map // day as YYYYMMDD to whether it is a holiday; asked again and again
+	parsed   sync.Map // hours as text to what ParseHours gave; authorities are few
 }
 
 // NewBook opens the calendar of England.
@@ -33,7 +36,7 @@ func NewBook() (*Book, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open calendar: %w", err)
 	}
-	b := &Book{place, cal.NewBusinessCalendar()}
+	b := &Book{place: place, holidays: cal.NewBusinessCalendar()}
 	b.holidays.AddHoliday(gb.Holidays...)
 	return b, nil
 }
@@ -48,10 +51,28 @@ type Advice struct {
 	Until  time.Time // when the advice changes; zero where it does not within two weeks
 }
 
-// Ring is the number to ring at an instant.
+// Number is the number to ring at an instant.
+func (b *Book) Number(a schemas.Authority, at time.Time) string {
+	if hours := b.hours(a); hours != nil && a.OfficePhone != "" && b.open(a, hours, at) {
+		return a.OfficePhone
+	}
+	return a.EmergencyPhone
+}
+
+// hours are an office's, nil where they cannot be read.
+func (b *Book) hours(a schemas.Authority) Hours {
+	if held, ok := b.parsed.Load(a.OfficeHours); ok {
+		return held.(Hours)
+	}
+	h, _ := ParseHours(a.OfficeHours)
+	b.parsed.Store(a.OfficeHours, h)
+	return h
+}
+
+// Ring is the number to ring at an instant, and until when.
 func (b *Book) Ring(a schemas.Authority, at time.Time) Advice {
-	hours, err := ParseHours(a.OfficeHours)
-	if a.OfficePhone == "" || err != nil {
+	hours := b.hours(a)
+	if a.OfficePhone == "" || hours == nil {
 		return Advice{Number: a.EmergencyPhone}
 	}
 	advice := Advice{Number: a.EmergencyPhone, Until: b.change(a, hours, at)}
@@ -73,15 +94,27 @@ func (b *Book) Unconfirmed(a schemas.Authority, at time.Time) bool {
 
 func (b *Book) open(a schemas.Authority, hours Hours, at time.Time) bool {
 	local := at.In(b.place)
-	clock, today := local.Format("15:04"), weekday(local)
-	return !b.closed(a, local) && slices.ContainsFunc(hours, func(s span) bool {
+	clock, today := local.Hour()*60+local.Minute(), weekday(local)
+	return slices.ContainsFunc(hours, func(s span) bool {
 		return today >= s.from && today <= s.to && clock >= s.opens && clock < s.closes
-	})
+	}) && !b.closed(a, local)
 }
 
 func (b *Book) closed(a schemas.Authority, local time.Time) bool {
+	return b.holiday(local) || len(a.ClosedDays) > 0 && slices.Contains(a.ClosedDays, local.Format(time.DateOnly))
+}
+
+// holiday reports whether a day is a bank holiday of England, or the day on which
+// one is made up for.
+func (b *Book) holiday(local time.Time) bool {
+	year, month, day := local.Date()
+	key := year*10_000 + int(month)*100 + day
+	if held, ok := b.days.Load(key); ok {
+		return held.(bool)
+	}
 	actual, observed, _ := b.holidays.IsHoliday(local)
-	return actual || observed || slices.Contains(a.ClosedDays, local.Format(time.DateOnly))
+	b.days.Store(key, actual || observed)
+	return actual || observed
 }
 
 // change is the first instant after one at which the office opens or closes.
@@ -91,12 +124,8 @@ func (b *Book) change(a schemas.Authority, hours Hours, at time.Time) time.Time 
 	var next time.Time
 	for day := range 15 {
 		for _, s := range hours {
-			for _, clock := range []string{s.opens, s.closes} {
-				var hour, minute int
-				if _, err := fmt.Sscanf(clock, "%d:%d", &hour, &minute); err != nil {
-					continue
-				}
-				t := time.Date(local.Year(), local.Month(), local.Day()+day, hour, minute, 0, 0, b.place)
+			for _, clock := range []int{s.opens, s.closes} {
+				t := time.Date(local.Year(), local.Month(), local.Day()+day, 0, clock, 0, 0, b.place)
 				if t.After(at) && b.open(a, hours, t) != now && (next.IsZero() || t.Before(next)) {
 					next = t
 				}
@@ -114,7 +143,7 @@ type Hours []span
 
 type span struct {
 	from, to      int // days, 0 is Monday; inclusive
-	opens, closes string
+	opens, closes int // minutes of the day
 }
 
 // errHours says what hours look like.
@@ -136,9 +165,9 @@ func ParseHours(text string) (Hours, error) {
 		if !ok {
 			last = first
 		}
-		opens, closes, ok := strings.Cut(strings.TrimSpace(times), "-")
-		s := span{from: slices.Index(dayNames(), first), to: slices.Index(dayNames(), last), opens: opens, closes: closes}
-		if !ok || s.from < 0 || s.to < s.from || !clock(opens) || !clock(closes) && closes != "24:00" || closes <= opens {
+		opens, closes, _ := strings.Cut(strings.TrimSpace(times), "-")
+		s := span{from: slices.Index(dayNames(), first), to: slices.Index(dayNames(), last), opens: minutes(opens), closes: minutes(closes)}
+		if s.from < 0 || s.to < s.from || s.opens < 0 || s.closes <= s.opens {
 			return nil, errHours
 		}
 		out = append(out, s)
@@ -148,9 +177,16 @@ func ParseHours(text string) (Hours, error) {
 
 func dayNames() []string { return []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"} }
 
-func clock(s string) bool {
-	_, err := time.Parse("15:04", s)
-	return err == nil && len(s) == len("15:04")
+// minutes reads a clock time, -1 where it is none. The day ends at 24:00.
+func minutes(clock string) int {
+	if clock == "24:00" {
+		return 24 * 60
+	}
+	t, err := time.Parse("15:04", clock)
+	if err != nil || len(clock) != len("15:04") {
+		return -1
+	}
+	return t.Hour()*60 + t.Minute()
 }
 
 func weekday(t time.Time) int { return (int(t.Weekday()) + 6) % 7 }
