@@ -140,7 +140,9 @@ func (w *world) open(value []byte) (schemas.Indicator, error) {
 		return i, err
 	}
 	var err error
-	i.Person, err = w.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	if !i.Withdrawn {
+		i.Person, err = w.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+	}
 	return i, err
 }
 
@@ -148,7 +150,10 @@ func (w *world) share(i schemas.Indicator) {
 	w.t.Helper()
 	i.SubjectRef, i.ReceivedAt, i.UploadID = w.keys.SubjectRef(i.Person.Number), w.now, "u"
 	var err error
-	if i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person); err != nil {
+	if !i.Withdrawn {
+		i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	value, err := w.codec.Encode(schemas.TopicIndicator, i)
@@ -246,6 +251,38 @@ func english(t testing.TB, prefix string) schemas.NHSNumber {
 				return n
 			}
 		}
+	}
+}
+
+// TestWhatWasTakenBackIsGone: the marker that is left keeps a version, and is no plan
+// in any way of looking.
+func TestWhatWasTakenBackIsGone(t *testing.T) {
+	w := newWorld(t)
+	ada := schemas.Person{Number: number(t, "9990000018"), FamilyName: "Quillfeather", GivenNames: "Zoe", DateOfBirth: "2019-08-07", Postcode: "ZZ1 1AA"}
+	plan := schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanChildProtection, PlanStart: "2026-03-03", Version: 1, Person: ada}
+	w.share(plan)
+	byDetails := schemas.Registration{NumberStatus: schemas.NumberAbsent, Person: schemas.Person{FamilyName: "Quillfeather", GivenNames: "Zoe", DateOfBirth: "2019-08-07", Postcode: "ZZ1 1AA"}}
+	if d, p := w.settle(schemas.Registration{Person: ada}), w.settle(byDetails); d.State != schemas.StateIndicator || p.State != schemas.StatePossible {
+		t.Fatalf("%s, %s", d.State, p.State)
+	}
+	held := func() bool {
+		h, err := w.matcher.Held(context.Background(), w.keys.SubjectRef(ada.Number))
+		return h && err == nil
+	}
+	if !held() {
+		t.Error("a plan does not stand")
+	}
+	plan.Version, plan.Withdrawn, plan.PlanStart = 2, true, ""
+	w.share(plan)
+	if d, p := w.settle(schemas.Registration{Person: ada}), w.settle(byDetails); d.State != schemas.StateNoneShared || p.State != schemas.StateNotChecked || held() {
+		t.Errorf("taken back: %s, %s, held %v", d.State, p.State, held())
+	}
+	d := Describer{Keys: w.keys, Open: w.open}
+	if described, err := d.Describe(w.changes[1].Key, w.changes[1].Value); err != nil || len(described) != 0 {
+		t.Errorf("%d descriptions, %v", len(described), err)
+	}
+	if names := d.Touched(w.changes[1].Key, w.changes[1].Value); len(names) != 1 {
+		t.Errorf("%d names", len(names))
 	}
 }
 

@@ -259,9 +259,6 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 		if a.Kind != schemas.AuditDecision {
 			return nil
 		}
-		if a.Kind != schemas.AuditDecision {
-			return nil
-		}
 		t, o := h.lane(a.Origin), outcomeOf(&a)
 		t.audited(&o)
 		if unseen, published := outcomes[o.OutcomeID]; published {

@@ -252,7 +252,7 @@ func (w *Watchman) feeds(now time.Time) []schemas.Notice {
 		if was && quiet.OccurredAt.Before(last) {
 			about(schemas.NoticeFeedBack, f, quiet.OccurredAt)
 		}
-		if now.After(f.Due) && !(was && quiet.OccurredAt.Equal(last)) {
+		if now.After(f.Due) {
 			about(schemas.NoticeFeedQuiet, f, last)
 		}
 	}

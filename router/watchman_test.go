@@ -190,6 +190,54 @@ func TestOnlyAnAnswerThatIsThereCanBeOpened(t *testing.T) {
 	}
 }
 
+// TestAViewIsNoDecision: neither the ledger nor a matcher that reads back takes the
+// record of a view for that of the answer.
+func TestAViewIsNoDecision(t *testing.T) {
+	b := newBench(t, 1)
+	b.accept(registration(1))
+	reg := read[schemas.Registration](b, schemas.TopicRegistration)[0]
+	v := NewViews(b.publish, b.keys)
+	close(v.known)
+	v.answers["o"] = schemas.Outcome{OutcomeID: "o", EventID: reg.EventID, Feed: reg.Feed, ODS: reg.ODS, Setting: reg.Setting, SubjectRef: "s", State: schemas.StateNoneShared, Reason: schemas.ReasonNothingShared, DecidedAt: reg.AcceptedAt}
+	if err := v.Note(context.Background(), "o", schemas.Access{WorkerID: "555"}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	d := &decider{}
+	b.decide(d, b.producer, b.outcomes(1))
+	if got := read[schemas.Outcome](b, schemas.TopicOutcome); got[0].OutcomeID == "o" {
+		t.Error("the record of a view was told as an answer")
+	}
+	b2 := newBench(t, 1)
+	b2.accept(registration(1))
+	reg = read[schemas.Registration](b2, schemas.TopicRegistration)[0]
+	audit := schemas.Audit{AuditID: "a", Kind: schemas.AuditView, At: time.Now(), EventID: reg.EventID, OutcomeID: "o", Feed: reg.Feed, ODS: reg.ODS, Setting: reg.Setting, State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, AcceptedAt: reg.AcceptedAt, Authorities: []string{}}
+	outcome := schemas.Outcome{OutcomeID: "o", EventID: reg.EventID, Feed: reg.Feed, ODS: reg.ODS, Setting: reg.Setting, State: schemas.StateNoneShared, Reason: schemas.ReasonNothingShared, AcceptedAt: reg.AcceptedAt, DecidedAt: time.Now()}
+	for topic, value := range map[schemas.Topic]any{schemas.TopicAudit: audit, schemas.TopicOutcome: outcome} {
+		r, err := b2.publish.record(topic, "k", "id", "", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b2.producer.Produce(context.Background(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stage := &Stage{Topic: schemas.TopicOutcome, Group: "delivery", Open: (&Deliver{Codec: b2.publish.Codec, Keys: b2.keys}).Open, Client: b2.client, Dead: b2.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	b2.run(stage, func() bool { return stage.Stats().Finished == 1 })
+	lines, err := (&Ledger{Client: b2.client, Codec: b2.publish.Codec, DeliverGroup: "delivery"}).Read(context.Background(), time.Time{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unaudited := false
+	for _, l := range lines {
+		for _, m := range l.Missing {
+			unaudited = unaudited || strings.Contains(m.What, "audit")
+		}
+	}
+	if !unaudited {
+		t.Errorf("an answer without its audit record balances: %+v", lines)
+	}
+}
+
 // TestStreamedUpdatesAreAnswered puts good ones beside what others could write.
 func TestStreamedUpdatesAreAnswered(t *testing.T) {
 	b := newBench(t, 1)

@@ -127,11 +127,7 @@ func TestLargeFramesTakeTurns(t *testing.T) {
 func TestStaleConnectionsGiveWay(t *testing.T) {
 	s, _ := serve(t, &hospital{}, Config{MaxConns: 2, StaleAfter: time.Millisecond})
 	old, younger := dial(t, s), dial(t, s)
-	_, _ = old.Write([]byte(framed("1")))
-	answers(t, old, 1)
-	_, _ = younger.Write([]byte(framed("2")))
-	answers(t, younger, 1)
-	waitFor(t, func() bool {
+	quiet := func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, c := range s.conns {
@@ -140,7 +136,13 @@ func TestStaleConnectionsGiveWay(t *testing.T) {
 			}
 		}
 		return true
-	})
+	}
+	_, _ = old.Write([]byte(framed("1")))
+	answers(t, old, 1)
+	waitFor(t, quiet) // old waits again before younger does
+	_, _ = younger.Write([]byte(framed("2")))
+	answers(t, younger, 1)
+	waitFor(t, quiet)
 	again := dial(t, s)
 	_, _ = again.Write([]byte(framed("3")))
 	if got := answers(t, again, 1); len(got) != 1 {
