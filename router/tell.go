@@ -84,7 +84,7 @@ func (t *Tell) tell(ctx context.Context, task Task, done func(string) bool, note
 	if err := to.Tell(ctx, n); err != nil {
 		return fmt.Errorf("tell %s: %w", n.Authority, err)
 	}
-	if err := t.record(ctx, n, schemas.Delivered); err != nil {
+	if err := (&Deliveries{t.Publisher, t.Keys}).Note(ctx, DeliveryOf(n, schemas.Delivered, t.Now())); err != nil {
 		return err
 	}
 	note(n.NoticeID)
@@ -111,19 +111,19 @@ func (t *Tell) GivenUp(ctx context.Context, r topics.Record) error {
 	if err := t.Codec.Decode(ctx, schemas.TopicNotice, r.Value, &n); err != nil {
 		return nil // the dead letter says so
 	}
-	t.Logger.Error("a local authority could not be told", "code", "CPIS-K007", "authority", string(n.Authority), "notice", n.NoticeID, "kind", string(n.Kind))
-	if err := t.record(ctx, n, schemas.Undelivered); err != nil || n.Kind == schemas.NoticeFailure {
-		return err
-	}
-	// For when the authority fetches its notices, or its receiver is back.
-	now := t.Now().UTC().Truncate(time.Millisecond)
-	return (&Notices{Publisher: t.Publisher, Keys: t.Keys}).Tell(ctx, schemas.Notice{NoticeID: t.Keys.ID("notice", string(schemas.NoticeFailure), n.NoticeID), Kind: schemas.NoticeFailure, Authority: n.Authority,
-		OutcomeID: n.OutcomeID, OccurredAt: n.CreatedAt, CreatedAt: now, Codes: []string{"CPIS-K007"}})
+	return (&Notices{Publisher: t.Publisher, Keys: t.Keys}).giveUp(ctx, n, t.Logger)
 }
 
-// record notes what became of a notice.
-func (t *Tell) record(ctx context.Context, n schemas.Notice, state schemas.DeliveryState) error {
-	return (&Deliveries{t.Publisher, t.Keys}).Note(ctx, DeliveryOf(n, state, t.Now()))
+// giveUp notes that an authority could not be told, which the care setting is then
+// told, and tells the authority, for when it fetches its notices or its receiver is
+// back.
+func (n *Notices) giveUp(ctx context.Context, notice schemas.Notice, log *slog.Logger) error {
+	log.Error("a local authority could not be told", "code", "CPIS-K007", "authority", string(notice.Authority), "notice", notice.NoticeID, "kind", string(notice.Kind))
+	if err := (&Deliveries{n.Publisher, n.Keys}).Note(ctx, DeliveryOf(notice, schemas.Undelivered, n.Now())); err != nil || notice.Kind == schemas.NoticeFailure {
+		return err
+	}
+	return n.Tell(ctx, schemas.Notice{NoticeID: n.Keys.ID("notice", string(schemas.NoticeFailure), notice.NoticeID), Kind: schemas.NoticeFailure, Authority: notice.Authority,
+		OutcomeID: notice.OutcomeID, OccurredAt: notice.CreatedAt, CreatedAt: n.Now().UTC().Truncate(time.Millisecond), Codes: []string{"CPIS-K007"}})
 }
 
 // DeliveryOf is the record of what became of a notice, without an answer.
@@ -138,20 +138,87 @@ type Deliveries struct {
 	Keys *schemas.Keyring
 }
 
-// Note commits a record and gives it its id: the same for the same answer.
-func (d *Deliveries) Note(ctx context.Context, v schemas.Delivery) error {
-	by := ""
-	if !v.CallBy.IsZero() {
-		by = v.CallBy.UTC().Format(time.RFC3339)
+// Note commits records and gives them their ids: the same for the same answer.
+func (d *Deliveries) Note(ctx context.Context, list ...schemas.Delivery) error {
+	batch := make([]topics.Record, 0, len(list))
+	for _, v := range list {
+		by := ""
+		if !v.CallBy.IsZero() {
+			by = v.CallBy.UTC().Format(time.RFC3339)
+		}
+		v.DeliveryID = d.Keys.ID("delivery", v.NoticeID, string(v.State), string(v.Answer), by)
+		r, err := d.record(schemas.TopicDelivery, string(v.Authority), v.DeliveryID, "", v)
+		if err != nil {
+			return err
+		}
+		batch = append(batch, r)
 	}
-	v.DeliveryID = d.Keys.ID("delivery", v.NoticeID, string(v.State), string(v.Answer), by)
-	r, err := d.record(schemas.TopicDelivery, string(v.Authority), v.DeliveryID, "", v)
-	if err != nil {
-		return err
-	}
-	if err := d.Log.Produce(ctx, r); err != nil {
+	if err := d.Log.Produce(ctx, batch...); err != nil {
 		return fmt.Errorf("note delivery: %w", err)
 	}
+	return nil
+}
+
+// Fetched notes which notices an authority has fetched: those before the place at
+// which it goes on. Safe for concurrent use.
+type Fetched struct {
+	*Deliveries
+	Client *topics.Client
+
+	mu   sync.Mutex
+	upTo map[schemas.AuthorityCode]int64 // guarded by mu
+	done map[string]bool                 // ids of notices known to be received, nil until read; guarded by mu
+}
+
+// Confirm notes that an authority has fetched its notices of a partition before an
+// offset. mine gives the notice of a record that was for the authority to see.
+func (f *Fetched) Confirm(ctx context.Context, code schemas.AuthorityCode, partition int, start, offset int64, mine func(topics.Record) (schemas.Notice, bool, error)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.done == nil {
+		done := map[string]bool{}
+		err := ReadSince(ctx, f.Client, schemas.TopicDelivery, f.Now().Add(-noticesKept), func(r topics.Record) error {
+			var d schemas.Delivery
+			if err := f.Codec.Decode(ctx, schemas.TopicDelivery, r.Value, &d); err != nil {
+				return err
+			}
+			done[d.NoticeID] = done[d.NoticeID] || d.State != schemas.Undelivered
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read deliveries back: %w", err)
+		}
+		f.done, f.upTo = done, map[schemas.AuthorityCode]int64{}
+	}
+	from := max(f.upTo[code], start)
+	if offset <= from {
+		return nil
+	}
+	err := f.Client.ReadFrom(ctx, schemas.TopicNotice, partition, from, offset, func(batch []topics.Record) error {
+		var fetched []schemas.Delivery
+		for _, r := range batch {
+			n, ok, err := mine(r)
+			if err != nil {
+				return err
+			}
+			if ok && !f.done[n.NoticeID] {
+				d := DeliveryOf(n, schemas.Delivered, f.Now())
+				d.Way = "PULL"
+				fetched = append(fetched, d)
+			}
+		}
+		if err := f.Note(ctx, fetched...); err != nil {
+			return err
+		}
+		for _, d := range fetched {
+			f.done[d.NoticeID] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("note what was fetched: %w", err)
+	}
+	f.upTo[code] = offset
 	return nil
 }
 
@@ -187,7 +254,7 @@ func (f *Inform) inform(ctx context.Context, t Task) error {
 		return err
 	}
 	to := f.Informers[d.Feed]
-	if to == nil || d.State == schemas.Delivered {
+	if to == nil || d.State == schemas.Delivered || d.State == schemas.Undelivered && !d.Kind.Visit() {
 		return nil
 	}
 	a, ok := f.Contacts(d.Authority)

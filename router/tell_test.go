@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"cpis/router/topics"
 	"cpis/schemas"
 )
 
@@ -182,5 +183,42 @@ func TestANoticeThatDoesNotOpenIsToldAllTheSame(t *testing.T) {
 	b.run(b.telling(map[schemas.AuthorityCode]Teller{"E06A": a}, 0), func() bool { return a.count() == 1 })
 	if len(a.got[0].Access.Records) != 0 || a.got[0].ODS != "RXX01" {
 		t.Errorf("%+v", a.got[0])
+	}
+}
+
+// TestWhatIsFetchedIsNotedOnce: by a process that has fetched before, and by one that
+// begins.
+func TestWhatIsFetchedIsNotedOnce(t *testing.T) {
+	b := newBench(t, 1)
+	for i := range 4 {
+		b.tell(b.attendance("E06A", i, schemas.NotifyOnRegistration, 0), b.attendance("E06B", i, schemas.NotifyOnRegistration, 0))
+	}
+	confirm := func(f *Fetched, offset int64) {
+		t.Helper()
+		err := f.Confirm(context.Background(), "E06A", 0, 0, offset, func(r topics.Record) (schemas.Notice, bool, error) {
+			var n schemas.Notice
+			err := b.publish.Codec.Decode(context.Background(), schemas.TopicNotice, r.Value, &n)
+			return n, n.Authority == "E06A", err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetched := func() *Fetched { return &Fetched{Deliveries: &Deliveries{b.publish, b.keys}, Client: b.client} }
+	f := fetched()
+	for _, step := range []struct {
+		by     *Fetched
+		offset int64
+		noted  int
+	}{{f, 0, 0}, {f, 4, 2}, {f, 4, 2}, {f, 2, 2}, {fetched(), 6, 3}, {f, 8, 5}, {fetched(), 8, 5}} {
+		confirm(step.by, step.offset)
+		if got := len(b.deliveries()); got != step.noted {
+			t.Errorf("up to %d: %d noted, want %d", step.offset, got, step.noted)
+		}
+	}
+	for _, d := range b.deliveries() {
+		if d.Authority != "E06A" || d.Way != "PULL" || d.State != schemas.Delivered {
+			t.Errorf("%+v", d)
+		}
 	}
 }

@@ -30,7 +30,9 @@ type FeedState struct {
 
 // Watchman tells authorities what no single message tells: that an answer was
 // opened, where the care setting's policy is to tell then; that it was not opened
-// in time; that their feed has gone quiet, or come back. Each is told once. All it
+// in time; that their feed has gone quiet, or come back. And it tells the care
+// setting where an authority has neither got nor fetched a notice for three days.
+// Each is told once. All it
 // knows it reads from the topics, and it acts only when it has read them to their
 // end, so that no view is overlooked. One process works at a time.
 type Watchman struct {
@@ -45,6 +47,7 @@ type Watchman struct {
 	attended map[string][]schemas.Notice
 	opened   map[string][]schemas.Audit
 	quiet    map[schemas.AuthorityCode]schemas.Notice // newest FEED_QUIET
+	waiting  map[string]schemas.Notice                // by id: of visits, and not known to be received
 }
 
 // Run works until ctx ends.
@@ -70,7 +73,8 @@ func (w *Watchman) Step(ctx context.Context) error {
 	if w.next == nil {
 		w.next, w.sent = map[schemas.Topic][]int64{}, map[string]bool{}
 		w.attended, w.opened, w.quiet = map[string][]schemas.Notice{}, map[string][]schemas.Audit{}, map[schemas.AuthorityCode]schemas.Notice{}
-		for t, back := range map[schemas.Topic]time.Duration{schemas.TopicNotice: noticesKept, schemas.TopicAudit: viewWindow + MaxUnopened} {
+		w.waiting = map[string]schemas.Notice{}
+		for t, back := range map[schemas.Topic]time.Duration{schemas.TopicNotice: noticesKept, schemas.TopicAudit: viewWindow + MaxUnopened, schemas.TopicDelivery: noticesKept} {
 			at, err := w.Notices.Client.OffsetsAt(ctx, t, now.Add(-back))
 			if err != nil {
 				return fmt.Errorf("watch notices: %w", err)
@@ -85,7 +89,13 @@ func (w *Watchman) Step(ctx context.Context) error {
 	if err := w.catchUp(ctx, schemas.TopicAudit, func(r topics.Record) error { return w.view(ctx, r) }); err != nil {
 		return err
 	}
-	return w.tell(ctx, now)
+	if err := w.catchUp(ctx, schemas.TopicDelivery, func(r topics.Record) error { return w.delivery(ctx, r) }); err != nil {
+		return err
+	}
+	if err := w.tell(ctx, now); err != nil {
+		return err
+	}
+	return w.giveUp(ctx, now)
 }
 
 // catchUp reads a topic up to its present end.
@@ -124,6 +134,9 @@ func (w *Watchman) notice(ctx context.Context, r topics.Record) error {
 		w.Log.Error("a notice cannot be read", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset)
 		return nil
 	}
+	if n.Kind.Visit() && !n.Held() && w.Notices.Now().Sub(n.CreatedAt) < giveUpAfter+giveUpWithin {
+		w.waiting[n.NoticeID] = n
+	}
 	switch n.Kind {
 	case schemas.NoticeViewed, schemas.NoticeUnopened, schemas.NoticeFeedBack:
 		w.sent[n.NoticeID] = true
@@ -150,6 +163,41 @@ func (w *Watchman) view(ctx context.Context, r topics.Record) error {
 	if a.Kind == schemas.AuditView && !a.Silent {
 		key := seenAt(a.SubjectRef, a.ODS, a.Setting)
 		w.opened[key] = append(w.opened[key], a)
+	}
+	return nil
+}
+
+const (
+	// giveUpAfter is when the watchman looks whether a notice was received: later
+	// than a stage gives up, so that it speaks only where none did.
+	giveUpAfter = TellFor + time.Hour
+	// giveUpWithin is how long after that it still does. What is older was so before
+	// anybody looked.
+	giveUpWithin = 24 * time.Hour
+)
+
+func (w *Watchman) delivery(ctx context.Context, r topics.Record) error {
+	var d schemas.Delivery
+	if err := w.Notices.Codec.Decode(ctx, schemas.TopicDelivery, r.Value, &d); err != nil {
+		w.Log.Error("the record of a delivery cannot be read", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset)
+		return nil
+	}
+	delete(w.waiting, d.NoticeID)
+	return nil
+}
+
+// giveUp tells of notices that nobody has received: an authority that fetches its
+// notices may have stopped.
+func (w *Watchman) giveUp(ctx context.Context, now time.Time) error {
+	for id, n := range w.waiting {
+		if age := now.Sub(n.CreatedAt); age < giveUpAfter {
+			continue
+		} else if age < giveUpAfter+giveUpWithin {
+			if err := w.Notices.giveUp(ctx, n, w.Log); err != nil {
+				return err
+			}
+		}
+		delete(w.waiting, id)
 	}
 	return nil
 }

@@ -161,6 +161,40 @@ func TestAFeedThatGoesQuietAndComesBackIsToldOnceEach(t *testing.T) {
 	}
 }
 
+// TestANoticeNobodyReceivesIsToldToAHuman: an authority that fetches its notices has
+// stopped. What it has fetched, what is held, and what was long past before anybody
+// looked is left alone.
+func TestANoticeNobodyReceivesIsToldToAHuman(t *testing.T) {
+	w := newWatch(t)
+	lost, fetched, held := w.attendance("E06A", 1, schemas.NotifyOnRegistration, 0), w.attendance("E06A", 2, schemas.NotifyOnRegistration, 0), w.attendance("E06A", 3, schemas.NotifyOnView, 0)
+	old := w.attendance("E06A", 4, schemas.NotifyOnRegistration, 0)
+	old.CreatedAt = w.now.Add(-48 * time.Hour)
+	w.tell(lost, fetched, held, old)
+	if err := (&Deliveries{w.publish, w.keys}).Note(context.Background(), DeliveryOf(fetched, schemas.Delivered, w.now)); err != nil {
+		t.Fatal(err)
+	}
+	undelivered := func() (out []string) {
+		for _, d := range w.deliveries() {
+			if d.State == schemas.Undelivered {
+				out = append(out, d.ControlID)
+			}
+		}
+		return out
+	}
+	w.now = w.now.Add(72 * time.Hour)
+	w.step()
+	if got := undelivered(); len(got) != 0 {
+		t.Errorf("after 72 hours, which are the stage's: %v", got)
+	}
+	w.now = w.now.Add(2 * time.Hour)
+	for range 3 {
+		w.step()
+	}
+	if got := undelivered(); !slices.Equal(got, []string{"M1"}) || !slices.Equal(w.told(), []string{"FAILURE E06A"}) {
+		t.Errorf("%v, %v", got, w.told())
+	}
+}
+
 func TestOnlyAnAnswerThatIsThereCanBeOpened(t *testing.T) {
 	w := newWatch(t)
 	n := w.attendance("E06A", 1, schemas.NotifyOnView, 0)

@@ -40,6 +40,12 @@ func NoticeKinds() []NoticeKind {
 		NoticeFeedQuiet, NoticeFeedBack, NoticeUploadRefused, NoticeUploadFailed, NoticeFailure}
 }
 
+// Visit says whether a notice tells of a visit, so that the care setting wants to know
+// what became of it.
+func (k NoticeKind) Visit() bool {
+	return k == NoticeAttendance || k == NoticeViewed || k == NoticeUnopened
+}
+
 // Notice tells a local authority that a person it protects was seen, or that
 // something about its plans or its feed wants looking at (cpis.notice.v1).
 type Notice struct {

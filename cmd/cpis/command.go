@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -66,6 +67,7 @@ func exitCode(err error) int {
 	var e exit
 	var refusal *schemas.Refusal
 	var network net.Error
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &e):
 		return e.code
@@ -75,6 +77,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &refusal):
 		return exitRefused
+	case errors.As(err, &file): // its cause looks like a network's
+		return exitUsage
 	case errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		return exitUnreachable
 	}

@@ -94,6 +94,8 @@ func TestCommandsExplainThemselves(t *testing.T) {
 		{[]string{"serve", "--nonsense"}, exitUsage, "unknown flag"}, {[]string{"hl7", "explain", "sample:child-on-plan"}, exitFine, "[10 digits, check digit right]"},
 		{[]string{"hl7", "explain", "sample:nobody"}, exitUsage, "no sample"}, {[]string{"tail", "outcom"}, exitUsage, "nearest is cpis.outcome.v1"},
 		{[]string{"ledger", "--kafka-brokers", "127.0.0.1:1"}, exitUsage, "feeds"}, {[]string{"la", "upload", "x"}, exitUsage, "--authority"},
+		{[]string{"la", "upload", "nowhere.csv", "--authority", "E06A"}, exitUsage, "no such file"}, {[]string{"la", "check", samples("plans.csv"), "--offline"}, exitFine, "3 fine by the rules"},
+		{[]string{"la", "template"}, exitFine, "record_id,nhs_number"}, {[]string{"la", "health", "--authority", "E06A", "--server", "http://127.0.0.1:1"}, exitUnreachable, "refused"},
 	} {
 		var out, complaint bytes.Buffer
 		code := run(context.Background(), c.args, strings.NewReader(""), &out, &complaint, nil)

@@ -105,6 +105,12 @@ func (m messenger) Notices(ctx context.Context, code schemas.AuthorityCode, curs
 		if err != nil || at < 0 || at > ends[p] {
 			return nil, "", notice.ErrCursor
 		}
+		// What lies before the cursor was received. Where that cannot be noted, it is
+		// the next time.
+		err = m.fetched.Confirm(ctx, code, p, starts[p], at, func(r topics.Record) (schemas.Notice, bool, error) { return m.own(ctx, code, r) })
+		if err != nil {
+			m.log.Warn("what an authority has fetched could not be noted", "authority", string(code), "error", err)
+		}
 		from = max(from, at)
 	}
 	var out []schemas.Notice
@@ -169,7 +175,7 @@ func (m messenger) Find(ctx context.Context, code schemas.AuthorityCode, id stri
 func (m messenger) Answer(ctx context.Context, n schemas.Notice, answer schemas.Answer, callBy time.Time) error {
 	d := router.DeliveryOf(n, schemas.Acknowledged, time.Now())
 	d.Answer, d.CallBy = answer, callBy
-	return (&router.Deliveries{Publisher: m.publish, Keys: m.keys}).Note(ctx, d)
+	return m.fetched.Note(ctx, d)
 }
 
 // View puts on record that an answer was opened.

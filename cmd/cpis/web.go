@@ -45,23 +45,25 @@ func (s *system) openCare(mux *http.ServeMux) error {
 	if s.care, err = socialcare.New(config, carer{s}, s.log); err != nil {
 		return err
 	}
-	for _, a := range s.config.Authorities {
-		if a.Drop == "" {
-			continue
-		}
-		drop, err := s.care.WatchDrop(a.Code, a.Drop)
-		if err != nil {
-			return err
-		}
-		s.add("drop "+string(a.Code), drop.Run)
-	}
 	api := connectors.NewAPI(mux, buildVersion().Version)
 	s.care.Register(api, s.superseded)
 	s.views = router.NewViews(s.publish, s.keys)
 	s.add("answers", func(ctx context.Context) error {
 		return s.keepTrying(ctx, "answers", func() error { return s.views.Follow(ctx, s.client) })
 	})
-	notice.NewDoor(messenger{s}, s.log).Register(api)
+	s.fetched = &router.Fetched{Deliveries: &router.Deliveries{Publisher: s.publish, Keys: s.keys}, Client: s.client}
+	door := notice.NewDoor(messenger{s}, s.log)
+	door.Register(api)
+	for _, a := range s.config.Authorities {
+		if a.Drop == "" {
+			continue
+		}
+		drop, err := s.care.WatchDrop(a.Code, a.Drop, func(ctx context.Context, id string, text []byte) error { return door.AnswerText(ctx, a.Code, id, text) })
+		if err != nil {
+			return err
+		}
+		s.add("drop "+string(a.Code), drop.Run)
+	}
 	return s.openUpdates(mux)
 }
 

@@ -65,6 +65,7 @@ type system struct {
 	inform   *router.Stage
 	updates  *router.Stage
 	views    *router.Views
+	fetched  *router.Fetched
 
 	tasks                []task
 	stops                []func() error

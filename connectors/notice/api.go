@@ -1,7 +1,9 @@
 package notice
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -117,25 +119,52 @@ func (d *Door) answer(ctx context.Context, in *struct {
 	ID   string `path:"id" maxLength:"64" doc:"Id of the notice."`
 	Body Answered
 }) (*body[Answered], error) {
-	var by time.Time
-	if in.Body.CallBy != nil {
-		by = in.Body.CallBy.UTC().Truncate(time.Second)
-	}
-	now := d.now()
-	if !slices.Contains(schemas.Answers(), in.Body.Answer) || !by.IsZero() && (in.Body.Answer != schemas.AnswerWillCall || by.Before(now.Add(-time.Minute)) || by.After(now.Add(maxAhead))) {
-		return nil, connectors.NewProblem(http.StatusBadRequest, &schemas.Refusal{Code: "CPIS-L038", Location: "call_by", Reason: "only with WILL_CALL, and within seven days from now"})
-	}
-	n, ok, err := d.store.Find(ctx, in.Code, in.ID)
-	if err != nil {
-		return nil, d.later(err)
-	}
-	if !ok {
-		return nil, connectors.NewProblem(http.StatusNotFound, &schemas.Refusal{Code: "CPIS-L037", Location: "id", Reason: "no notice of this authority has it"})
-	}
-	if err := d.store.Answer(ctx, n, in.Body.Answer, by); err != nil {
+	err := d.Answer(ctx, in.Code, in.ID, in.Body)
+	var refusal *schemas.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Code == "CPIS-L037":
+		return nil, connectors.NewProblem(http.StatusNotFound, refusal)
+	case errors.As(err, &refusal):
+		return nil, connectors.NewProblem(http.StatusBadRequest, refusal)
+	case err != nil:
 		return nil, d.later(err)
 	}
 	return &body[Answered]{in.Body}, nil
+}
+
+// Answer takes what an authority says to a notice. nil means that it is on record. A
+// *schemas.Refusal means that it cannot be used.
+func (d *Door) Answer(ctx context.Context, code schemas.AuthorityCode, id string, a Answered) error {
+	var by time.Time
+	if a.CallBy != nil {
+		by = a.CallBy.UTC().Truncate(time.Second)
+	}
+	now := d.now()
+	switch {
+	case !slices.Contains(schemas.Answers(), a.Answer):
+		return &schemas.Refusal{Code: "CPIS-L038", Location: "answer", Reason: "none of the list"}
+	case !by.IsZero() && (a.Answer != schemas.AnswerWillCall || by.Before(now.Add(-time.Minute)) || by.After(now.Add(maxAhead))):
+		return &schemas.Refusal{Code: "CPIS-L038", Location: "call_by", Reason: "only with WILL_CALL, and within seven days from now"}
+	}
+	n, ok, err := d.store.Find(ctx, code, id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return &schemas.Refusal{Code: "CPIS-L037", Location: "id", Reason: "no notice of this authority has it"}
+	}
+	return d.store.Answer(ctx, n, a.Answer, by)
+}
+
+// AnswerText is Answer for an answer as JSON, such as a file.
+func (d *Door) AnswerText(ctx context.Context, code schemas.AuthorityCode, id string, text []byte) error {
+	var a Answered
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.DisallowUnknownFields()
+	if len(text) > maxBody || in.Decode(&a) != nil {
+		return &schemas.Refusal{Code: "CPIS-L038", Location: "file", Reason: "not one JSON object with answer and call_by"}
+	}
+	return d.Answer(ctx, code, id, a)
 }
 
 func (d *Door) view(ctx context.Context, in *struct{ Body Viewed }) (*struct{}, error) {

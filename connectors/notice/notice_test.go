@@ -344,6 +344,16 @@ func TestFetchAnswerAndView(t *testing.T) {
 	if len(b.answered) != 1 || len(b.viewed) != 1 || b.viewed[0].WorkerID != "555" {
 		t.Errorf("%v, %d views", b.answered, len(b.viewed))
 	}
+	for name, c := range map[string]struct {
+		text string
+		code schemas.Code
+	}{"a file": {`{"answer":"CALL_US"}`, ""}, "more in it": {`{"answer":"CALL_US","note":"x"}`, "CPIS-L038"}, "no answer": {`{}`, "CPIS-L038"}, "no JSON": {"yes", "CPIS-L038"}} {
+		err := d.AnswerText(context.Background(), "E06A", "n1", []byte(c.text))
+		var refusal *schemas.Refusal
+		if errors.As(err, &refusal) != (c.code != "") || c.code != "" && refusal.Code != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	b.fail = errors.New("no Kafka")
 	for _, c := range [][3]string{{"GET", la, ""}, {"POST", la + "/n1/answer", `{"answer":"RECEIVED"}`}, {"POST", "/v1/views", `{"handle":"o1","user_id":"555","name":"C. Nurse","role":"R0170"}`}} {
 		if status, text := call(c[0], c[1], c[2]); status != http.StatusServiceUnavailable || strings.Contains(text, "Kafka") {

@@ -29,6 +29,9 @@ import (
 //	sent    files that were taken
 //	failed  files that could not be used as a whole
 //
+// An answer to a notice is ANSWER_ID.json and ANSWER_ID.ctl in the inbox, where ID
+// is the notice's.
+//
 // A control file is written last and says that its data file is whole. The digits
 // at the end of NAME are the sequence number. The folder belongs to the authority:
 // the broker never empties sent, failed or out. One process watches a folder.
@@ -37,6 +40,7 @@ type Drop struct {
 	authority schemas.AuthorityCode
 	folder    string
 	log       *slog.Logger
+	answer    func(ctx context.Context, noticeID string, text []byte) error
 }
 
 // Folders of a drop.
@@ -74,14 +78,15 @@ type Status struct {
 	Words  string `xml:"Description"`
 }
 
-// WatchDrop prepares a folder.
-func (s *Service) WatchDrop(code schemas.AuthorityCode, folder string) (*Drop, error) {
+// WatchDrop prepares a folder. answer takes an authority's answer to a notice; nil
+// means that it is durable, and a *schemas.Refusal that it cannot be used.
+func (s *Service) WatchDrop(code schemas.AuthorityCode, folder string, answer func(ctx context.Context, noticeID string, text []byte) error) (*Drop, error) {
 	for _, sub := range []string{dropIn, dropOut, dropSent, dropFailed} {
 		if err := os.MkdirAll(path.Join(folder, sub), 0o700); err != nil {
 			return nil, fmt.Errorf("prepare drop folder: %w", err)
 		}
 	}
-	return &Drop{s, code, folder, s.log.With("authority", string(code))}, nil
+	return &Drop{s, code, folder, s.log.With("authority", string(code)), answer}, nil
 }
 
 // Run looks into the folder until ctx ends.
@@ -120,7 +125,7 @@ func (d *Drop) Scan(ctx context.Context) error {
 		case !e.Type().IsRegular():
 		case ext == ".ctl":
 			stems = append(stems, stem)
-		case slices.Contains([]string{".csv", ".jsonl", ".ndjson", ".dat"}, ext):
+		case slices.Contains([]string{".csv", ".jsonl", ".ndjson", ".dat", ".json"}, ext):
 			data[stem] = e.Name()
 		}
 	}
@@ -165,7 +170,14 @@ func (d *Drop) take(ctx context.Context, root *os.Root, stem, data string) error
 	r := Request{Authority: d.authority, Format: FormatOf(text), Body: bytes.NewReader(text), Sequence: sequenceOf(stem), By: "drop folder"}
 	answer := Control{Version: "1.0", AddressType: "DTS", MessageType: "Report", LocalID: strconv.FormatInt(r.Sequence, 10),
 		Status: &Status{Time: d.service.config.Now().UTC().Format("20060102150405"), Event: "TRANSFER", Status: "SUCCESS"}}
-	result, err := d.ask(ctx, r, control)
+	var result Result
+	id, answers := strings.CutPrefix(stem, "ANSWER_")
+	if answers {
+		r.Sequence, answer.LocalID = 0, ""
+		err = d.answer(ctx, id, text)
+	} else {
+		result, err = d.ask(ctx, r, control)
+	}
 	to := dropSent
 	var refusal *schemas.Refusal
 	switch {
@@ -178,6 +190,8 @@ func (d *Drop) take(ctx context.Context, root *os.Root, stem, data string) error
 		}
 	case err != nil:
 		return err
+	case answers:
+		answer.Status.Words = "the answer is on its way to the care setting"
 	default:
 		answer.Status.Code, answer.Status.Words = result.FileCode, result.FileWords
 		answer.Subject = fmt.Sprintf("%d received, %d accepted, %d unchanged, %d refused", result.Received, result.Accepted, result.Unchanged+result.Superseded, result.Refused)

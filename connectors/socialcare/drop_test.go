@@ -3,6 +3,7 @@ package socialcare
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,18 +16,29 @@ const control = `<DTSControl><Version>1.0</Version><AddressType>DTS</AddressType
 
 type dropped struct {
 	*Drop
-	t      testing.TB
-	folder string
+	answers *[]string
+	t       testing.TB
+	folder  string
 }
 
 func drop(t testing.TB, s *store) dropped {
 	t.Helper()
 	folder := t.TempDir()
-	d, err := service(t, s).WatchDrop("E06A", folder)
+	var answers []string
+	d, err := service(t, s).WatchDrop("E06A", folder, func(_ context.Context, id string, text []byte) error {
+		if !strings.Contains(string(text), "RECEIVED") {
+			return &schemas.Refusal{Code: "CPIS-L038", Location: "answer", Reason: "none of the list"}
+		}
+		if s.fail {
+			return errors.New("result unknown")
+		}
+		answers = append(answers, id)
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dropped{d, t, folder}
+	return dropped{d, &answers, t, folder}
 }
 
 func (d dropped) put(name, text string) {
@@ -48,7 +60,7 @@ func (d dropped) there(where, name string) bool {
 	return err == nil
 }
 
-func (d dropped) answer(stem string) Status {
+func (d dropped) status(stem string) Status {
 	d.t.Helper()
 	text, err := os.ReadFile(filepath.Join(d.folder, "out", stem+".ctl"))
 	if err != nil {
@@ -71,7 +83,7 @@ func TestFilesInADropFolderAreAnswered(t *testing.T) {
 	}
 	d.put("E06A_0001.ctl", control)
 	d.scan()
-	a := d.answer("E06A_0001")
+	a := d.status("E06A_0001")
 	if len(s.held) != 1 || a.Code != "CPF03" || a.Status != "SUCCESS" || !d.there("sent", "E06A_0001.csv") || !d.there("sent", "E06A_0001.ctl") || d.there("in", "E06A_0001.ctl") {
 		t.Errorf("%+v", a)
 	}
@@ -81,6 +93,27 @@ func TestFilesInADropFolderAreAnswered(t *testing.T) {
 	}
 	if s.authorities["E06A"].Sequence != 1 {
 		t.Errorf("%+v", s.authorities["E06A"])
+	}
+}
+
+func TestNoticesAreAnsweredInAFolder(t *testing.T) {
+	s := newStore(t)
+	d := drop(t, s)
+	d.put("ANSWER_4f0c12.json", `{"answer":"RECEIVED"}`)
+	d.put("ANSWER_4f0c12.ctl", control)
+	d.put("ANSWER_9.json", `{"answer":"mother is known to us"}`)
+	d.put("ANSWER_9.ctl", control)
+	s.fail = true
+	if err := d.Scan(context.Background()); err == nil || !d.there("in", "ANSWER_4f0c12.ctl") {
+		t.Fatal("an answer went that is not known to be in")
+	}
+	s.fail = false
+	d.scan()
+	if strings.Join(*d.answers, ",") != "4f0c12" || d.status("ANSWER_4f0c12").Status != "SUCCESS" || !d.there("sent", "ANSWER_4f0c12.json") {
+		t.Errorf("%v", *d.answers)
+	}
+	if a := d.status("ANSWER_9"); a.Status != "ERROR" || !strings.Contains(a.Words, "CPIS-L038") || !d.there("failed", "ANSWER_9.json") || strings.Contains(a.Words, "mother") {
+		t.Errorf("%+v", a)
 	}
 }
 
@@ -108,7 +141,7 @@ func TestFilesThatCannotBeUsedAreSetAside(t *testing.T) {
 		d.put("E06A_7.dat", c.data)
 		d.put("E06A_7.ctl", c.control)
 		d.scan()
-		if a := d.answer("E06A_7"); a.Code != c.code || a.Status != "ERROR" || !d.there("failed", "E06A_7.dat") || d.there("in", "E06A_7.dat") || len(s.held) != 0 || strings.Contains(a.Words, "Canary") {
+		if a := d.status("E06A_7"); a.Code != c.code || a.Status != "ERROR" || !d.there("failed", "E06A_7.dat") || d.there("in", "E06A_7.dat") || len(s.held) != 0 || strings.Contains(a.Words, "Canary") {
 			t.Errorf("%s: %+v", name, a)
 		}
 	}
@@ -128,7 +161,7 @@ func TestAFileStaysUntilItIsKnownToBeIn(t *testing.T) {
 	}
 	s.fail = false
 	d.scan()
-	if a := d.answer("E06A_2"); a.Code != "CPF02" || s.held["E06A/ref-00018/CPP"].Version != 2 || d.there("in", "E06A_1.csv") {
+	if a := d.status("E06A_2"); a.Code != "CPF02" || s.held["E06A/ref-00018/CPP"].Version != 2 || d.there("in", "E06A_1.csv") {
 		t.Errorf("%+v", a)
 	}
 	// Killed after the control file was moved: the data file lies there, and is not taken again.
@@ -164,7 +197,7 @@ func TestADropFolderCanBringAFullSnapshotAndCannotEscape(t *testing.T) {
 	d.put("E06A_4.csv", plans(0, 3, 2, ""))
 	d.put("E06A_4.ctl", strings.Replace(control, "</DTS", "<Subject>full</Subject></DTS", 1))
 	d.scan()
-	if a := d.answer("E06A_4"); a.Code != "" || !strings.Contains(a.Words, "second person") || liveIn(s) != 18 {
+	if a := d.status("E06A_4"); a.Code != "" || !strings.Contains(a.Words, "second person") || liveIn(s) != 18 {
 		t.Errorf("%+v", a)
 	}
 	for _, u := range s.uploads {

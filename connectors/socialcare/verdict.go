@@ -133,6 +133,7 @@ type Result struct {
 	Unchanged  int                 `json:"unchanged"`
 	Superseded int                 `json:"superseded"`
 	Refused    int                 `json:"refused"`
+	Fine       int                 `json:"fine,omitempty" doc:"Records that the rules find good, where nobody asked what is held."`
 	Absent     int                 `json:"absent" doc:"Plans that end because a full snapshot does not hold them."`
 	Live       int                 `json:"live" doc:"Current plans of the authority before this file; 0 where it did not have to be counted."`
 	Hidden     int                 `json:"hidden" doc:"Current plans that this file ends or takes back."`
@@ -145,7 +146,9 @@ func (r *Result) count(verdicts []Verdict) {
 	r.Verdicts, r.Received = verdicts, len(verdicts)
 	for _, v := range verdicts {
 		switch v.Outcome {
-		case outcomeNew, outcomeFine:
+		case outcomeFine:
+			r.Fine++
+		case outcomeNew:
 			r.New++
 		case outcomeChanged:
 			r.Changed++
@@ -191,8 +194,16 @@ func fileWords(code string) string {
 // Table writes the result for people: the sums, what was odd, and a line for
 // each row, or, of a long file, for each with something to do.
 func (r Result) Table(w io.Writer) error {
-	fmt.Fprintf(w, "%s  %s\n", cmp.Or(r.FileCode, "WAITS"), r.FileWords)
-	fmt.Fprintf(w, "%d received: %d new, %d changed, %d ended, %d withdrawn, %d unchanged, %d superseded, %d refused\n", r.Received, r.New, r.Changed, r.Ended, r.Withdrawn, r.Unchanged, r.Superseded, r.Refused)
+	would := ""
+	if r.Check && r.FileCode != "" {
+		would = "would be "
+	}
+	fmt.Fprintf(w, "%s%s  %s\n", would, cmp.Or(r.FileCode, "WAITS"), r.FileWords)
+	if r.Fine > 0 {
+		fmt.Fprintf(w, "%d received: %d fine by the rules, %d refused; what is new or changed only the broker knows\n", r.Received, r.Fine, r.Refused)
+	} else {
+		fmt.Fprintf(w, "%d received: %d new, %d changed, %d ended, %d withdrawn, %d unchanged, %d superseded, %d refused\n", r.Received, r.New, r.Changed, r.Ended, r.Withdrawn, r.Unchanged, r.Superseded, r.Refused)
+	}
 	if r.Absent > 0 {
 		fmt.Fprintf(w, "%d plans end because the snapshot does not hold them\n", r.Absent)
 	}
