@@ -11,6 +11,9 @@ import (
 	"cpis/schemas"
 )
 
+// skew is how far the clocks of two machines may differ.
+const skew = 2 * time.Minute
+
 // viewable is how long an answer can be noted as opened.
 const viewable = 72 * time.Hour
 
@@ -74,7 +77,7 @@ func (v *Views) Note(ctx context.Context, outcomeID string, who schemas.Access, 
 		at = now
 	}
 	at = at.UTC().Truncate(time.Millisecond)
-	if !ok || at.Before(o.DecidedAt) || at.After(now.Add(time.Minute)) {
+	if !ok || at.Before(o.DecidedAt.Add(-skew)) || at.After(now.Add(skew)) {
 		return ErrNoAnswer
 	}
 	a := auditOf(o, v.Keys.ID("view", outcomeID, who.WorkerID, who.WorkerName, at.Format(time.RFC3339Nano)))

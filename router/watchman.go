@@ -245,7 +245,7 @@ func (w *Watchman) tell(ctx context.Context, now time.Time) error {
 func (w *Watchman) firstView(key string, n schemas.Notice) (schemas.Audit, bool) {
 	var first schemas.Audit
 	for _, a := range w.opened[key] {
-		if since := a.At.Sub(n.CreatedAt); since < 0 || since > viewWindow {
+		if since := a.At.Sub(n.CreatedAt); since < -skew || since > viewWindow {
 			continue
 		}
 		if first.AuditID == "" || a.At.Before(first.At) {

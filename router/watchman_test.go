@@ -112,9 +112,12 @@ func TestWhatNobodyOpensIsTold(t *testing.T) {
 	w.tell(opened, not, never)
 	w.answer(opened, false)
 	w.answer(not, false)
+	behind := w.now.Add(-time.Second) // by a clock that is behind
 	w.now = w.now.Add(29 * time.Minute)
 	w.step()
-	w.open(opened, "C. Nurse")
+	if err := w.views.Note(context.Background(), opened.OutcomeID, schemas.Access{WorkerID: "555"}, behind); err != nil {
+		t.Fatal(err)
+	}
 	w.now = w.now.Add(59 * time.Second)
 	w.step()
 	if got := w.told(); len(got) != 0 {
@@ -203,7 +206,7 @@ func TestOnlyAnAnswerThatIsThereCanBeOpened(t *testing.T) {
 	for name, c := range map[string]struct {
 		id string
 		at time.Time
-	}{"another": {"O9", time.Time{}}, "before it was given": {n.OutcomeID, w.now.Add(-time.Minute)}, "to come": {n.OutcomeID, w.now.Add(time.Hour)}} {
+	}{"another": {"O9", time.Time{}}, "before it was given": {n.OutcomeID, w.now.Add(-time.Hour)}, "to come": {n.OutcomeID, w.now.Add(time.Hour)}} {
 		if err := w.views.Note(context.Background(), c.id, who, c.at); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("%s: %v", name, err)
 		}

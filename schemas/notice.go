@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -99,6 +100,7 @@ type PlanRecord struct {
 
 func (a Access) String() string               { return redacted }
 func (a Access) GoString() string             { return redacted }
+func (a Access) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
 func (a Access) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 func (a Access) LogValue() slog.Value         { return slog.StringValue(redacted) }
 

@@ -72,10 +72,11 @@ func TestOneWrongDigitIsNoticed(t *testing.T) {
 func TestPersonsRedactThemselves(t *testing.T) {
 	n, _ := invent(1)
 	p := Person{Number: n, FamilyName: "CANARYFAMILY", GivenNames: "Canarygiven", DateOfBirth: "2019-08-07", Postcode: "ZZ99 9ZZ", LocalID: "CANARYID"}
+	who := Access{Records: []PlanRecord{{RecordID: "CANARYID"}}, WorkerName: "CANARYFAMILY", WorkerID: "CANARYID"}
 	secrets := []string{n.Reveal(), "CANARYFAMILY", "Canarygiven", "2019-08-07", "ZZ99", "CANARYID"}
 	var log bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	for _, v := range []any{n, &n, p, &p, Registration{Person: p, Retired: p}, Indicator{Person: p}, Details{Person: p}, Outcome{Details: Details{Person: p}}, Notice{Person: p}} {
+	for _, v := range []any{n, &n, p, &p, Registration{Person: p, Retired: p}, Indicator{Person: p}, Details{Person: p}, Outcome{Details: Details{Person: p}}, Notice{Person: p, Access: who}, who, &who, Registration{Evidence: Evidence{OperatorName: "CANARYFAMILY", ResponsibleName: "CANARYID"}}} {
 		logger.Info("record", "value", v)
 		text, err := json.Marshal(v)
 		if err != nil {

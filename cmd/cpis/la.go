@@ -99,12 +99,7 @@ func (l *laShell) upload() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if back != "" {
-				if err := annotated(back, r.Format, text, result); err != nil {
-					return err
-				}
-			}
-			return l.verdicts(result)
+			return l.judged(back, r.Format, text, result)
 		},
 	}
 	c.Flags().BoolVar(&contacts, "contacts", false, "the file holds the authority's contacts")
@@ -115,15 +110,18 @@ func (l *laShell) upload() *cobra.Command {
 	return c
 }
 
-func annotated(name, format string, text []byte, result socialcare.Result) error {
-	var out bytes.Buffer
-	if err := socialcare.Annotate(&out, format, text, result.Verdicts); err != nil {
-		return fmt.Errorf("write answer: %w", err)
+// judged prints a result, and writes the file's rows back where that is asked for.
+func (l *laShell) judged(back, format string, text []byte, result socialcare.Result) error {
+	if back != "" {
+		var out bytes.Buffer
+		if err := socialcare.Annotate(&out, format, text, result.Verdicts); err != nil {
+			return fmt.Errorf("write answer: %w", err)
+		}
+		if err := os.WriteFile(back, out.Bytes(), 0o600); err != nil {
+			return fmt.Errorf("write answer: %w", err)
+		}
 	}
-	if err := os.WriteFile(name, out.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("write answer: %w", err)
-	}
-	return nil
+	return l.verdicts(result)
 }
 
 // verdicts prints a result; refused records are exit 3, and so is a file that waits.
@@ -179,12 +177,7 @@ goes nowhere.`,
 			if err != nil {
 				return err
 			}
-			if back != "" {
-				if err := annotated(back, r.Format, text, result); err != nil {
-					return err
-				}
-			}
-			return l.verdicts(result)
+			return l.judged(back, r.Format, text, result)
 		},
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "apply the rules here, and ask nobody")

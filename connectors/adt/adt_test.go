@@ -238,11 +238,25 @@ func TestProfilesAreChecked(t *testing.T) {
 	if err := ed.Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := Profile{Name: "E D", ODS: "?", Setting: "PUB", Zone: "Mars", UnstatedStatus: "maybe", Reply: ReplyTo{Mode: "loud"}, Events: map[string]schemas.EventClass{"A04": "X"}}
+	bad := Profile{Name: "E D", ODS: "?", Setting: "PUB", Zone: "Mars", UnstatedStatus: "maybe", Reply: ReplyTo{Mode: "loud"}, Notify: "never", UnopenedAfter: time.Second, Events: map[string]schemas.EventClass{"A04": "X"}}
 	err := bad.Validate()
-	for _, word := range []string{"name", "application", "ods", "setting", "zone", "unstated_status", "reply.mode", "events.A04"} {
+	for _, word := range []string{"name", "application", "ods", "setting", "zone", "unstated_status", "reply.mode", "notify", "unopened_after", "events.A04"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s is not complained of: %v", word, err)
+		}
+	}
+}
+
+func TestTheProfileSaysWhenTheAuthorityIsTold(t *testing.T) {
+	for notify, want := range map[string]schemas.NotifyPolicy{"": schemas.NotifyOnRegistration, "on_registration": schemas.NotifyOnRegistration, "on_view": schemas.NotifyOnView, "both": schemas.NotifyBoth} {
+		p := ed
+		p.Notify, p.UnopenedAfter, p.Responsible = notify, 30*time.Minute, Responsible{"B. Lead", "Safeguarding lead"}
+		if err := p.Validate(); err != nil {
+			t.Error(err)
+		}
+		r, err := one(message(t, "A04", "1||9990000018^^^NHS^NH", ""), p)
+		if err != nil || r.Notify != want || r.UnopenedAfter != 1800 || r.Evidence.ResponsibleName != "B. Lead" || r.Evidence.IsZero() {
+			t.Errorf("%q: %s, %d, %v", notify, r.Notify, r.UnopenedAfter, err)
 		}
 	}
 }

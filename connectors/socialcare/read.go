@@ -19,7 +19,7 @@ import (
 // Limits of a file.
 const (
 	MaxFile  = 32 << 20 // bytes
-	MaxRows  = 200_000
+	MaxRows  = 50_000   // thirty times what an authority has
 	maxLine  = 64 << 10 // bytes
 	maxField = 256      // characters
 )
