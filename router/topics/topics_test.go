@@ -75,14 +75,16 @@ func oracle(t testing.TB, seeds []string, topic schemas.Topic, want int) []*kgo.
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // after trouble it looks for the leader every five seconds
 	defer cancel()
 	var out []*kgo.Record
+	var trouble []kgo.FetchError
 	for len(out) < want {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("oracle read %d of %d records", len(out), want)
+			t.Fatalf("oracle read %d of %d records; trouble on the way: %v", len(out), want, trouble)
 		}
+		trouble = append(trouble, fetches.Errors()...)
 		out = append(out, fetches.Records()...)
 	}
 	return out
