@@ -53,6 +53,9 @@ func TestAFilterMistakeWaitsForASecondPerson(t *testing.T) {
 	if err != nil || r.State != schemas.UploadWaiting || r.FileCode != "" || liveIn(s) != 39 {
 		t.Fatalf("more than a fifth: %+v %v", r, err)
 	}
+	if check, err := service(t, s).Take(ctx, Request{Authority: "E06A", Format: CSV, Body: strings.NewReader(mass), Check: true}); err != nil || check.Ended != 9 {
+		t.Errorf("a check of a file that waits: %+v %v", check, err)
+	}
 	if again, err := take(t, s, CSV, mass); err != nil || again.State != schemas.UploadWaiting || again.UploadID != r.UploadID || liveIn(s) != 39 {
 		t.Errorf("sent again: %+v %v", again, err)
 	}
@@ -193,6 +196,16 @@ func TestASnapshotInSeveralFiles(t *testing.T) {
 	}
 	part(0, 9)
 	part(9, 8)
+	waiting, err := v.Take(ctx, Request{Authority: "E06A", Format: CSV, Body: strings.NewReader(plans(0, 9, 2, "2026-11-01")), Snapshot: u.UploadID, By: "a"})
+	if err != nil || waiting.State != schemas.UploadWaiting {
+		t.Fatal(waiting, err)
+	}
+	if _, err := v.Finish(ctx, "E06A", u.UploadID, false); !errors.As(err, &refusal) || refusal.Code != "CPIS-L034" || liveIn(s) != 20 {
+		t.Errorf("while a part waits: %v", err)
+	}
+	if err := v.Cancel(ctx, "E06A", waiting.UploadID, "a"); err != nil {
+		t.Fatal(err)
+	}
 	s.now = s.now.Add(time.Minute)
 	if _, err := take(t, s, CSV, plans(30, 1, 1, "")); err != nil { // comes meanwhile, in another way
 		t.Fatal(err)

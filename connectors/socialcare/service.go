@@ -271,11 +271,13 @@ func (s *Service) known(j *job) (waits bool, err error) {
 		case u.UploadID == id && j.approved != "":
 			j.upload.At, j.upload.By = u.At, u.By
 		case u.UploadID == id:
-			switch u.State {
-			case schemas.UploadWaiting:
+			switch {
+			case u.State == schemas.UploadWaiting && j.Check: // what it would do is still the question
+				continue
+			case u.State == schemas.UploadWaiting:
 				j.result = Result{State: schemas.UploadWaiting, UploadID: id, Sequence: u.Sequence, FileWords: waitingWords, Notes: []Note{}, Verdicts: []Verdict{}}
 				return true, nil
-			case schemas.UploadCancelled, schemas.UploadUndone:
+			case u.State == schemas.UploadCancelled || u.State == schemas.UploadUndone:
 				return false, &schemas.Refusal{Code: "CPIS-L030", Location: "file", Reason: "this very file was " + map[schemas.UploadState]string{schemas.UploadCancelled: "cancelled", schemas.UploadUndone: "undone"}[u.State]}
 			}
 			j.again = true

@@ -98,6 +98,11 @@ func (s *Service) finish(ctx context.Context, u schemas.Upload, r Request) (Resu
 	if !ok {
 		return Result{}, &schemas.Refusal{Code: "CPIS-L022", Location: "authority", Reason: "its contacts are not loaded"}
 	}
+	for _, part := range s.store.Uploads(u.Authority) {
+		if part.Snapshot == u.UploadID && part.State == schemas.UploadWaiting { // what it holds must not end as absent
+			return Result{}, &schemas.Refusal{Code: "CPIS-L034", Location: "snapshot", Reason: "a file of it waits for a second person"}
+		}
+	}
 	kept, err := s.store.Parcel(ctx, u, parcelHeld)
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: %w", errLater, err)
