@@ -83,6 +83,10 @@ var mark = []byte("\xef\xbb\xbf")
 func (f *file) readCSV(text []byte) error {
 	var header []string
 	comma := ','
+	unended := 0 // the last line of a file, where it has no end: it may be a part of what it was
+	if !bytes.HasSuffix(text, []byte("\n")) {
+		unended = bytes.Count(text, []byte("\n")) + 1
+	}
 	for n, line := range lines(text) {
 		line = f.decode(n, line)
 		if len(bytes.Trim(line, " \t,;\"\u00a0")) == 0 {
@@ -119,7 +123,7 @@ func (f *file) readCSV(text []byte) error {
 			row.Unread = "the quotes of the line do not match"
 		case len(record) > len(header):
 			row.Unread = fmt.Sprintf("%d fields, the header has %d", len(record), len(header))
-		case len(record) < len(header) && cut(text, n):
+		case len(record) < len(header) && n == unended:
 			row.Unread = "the file is cut off here"
 		default:
 			for i, value := range record {
@@ -136,12 +140,6 @@ func (f *file) readCSV(text []byte) error {
 		return &schemas.Refusal{Code: "CPIS-L020", Location: "line 1", Reason: "no header"}
 	}
 	return nil
-}
-
-// cut reports whether a line is the last of a file and has no end: it may be a
-// part of what it was.
-func cut(text []byte, n int) bool {
-	return !bytes.HasSuffix(text, []byte("\n")) && n == bytes.Count(text, []byte("\n"))+1
 }
 
 // yes reads the column that takes a record back.
