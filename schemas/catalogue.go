@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Code is the stable name of one refusal or warning, "CPIS-H012". The letter
@@ -35,13 +36,18 @@ func Explain(code string) (Entry, bool) {
 	if !strings.HasPrefix(want, "CPIS-") {
 		want = "CPIS-" + want
 	}
-	for _, e := range Catalogue() {
-		if string(e.Code) == want {
-			return e, true
-		}
-	}
-	return Entry{}, false
+	e, ok := byCode()[Code(want)]
+	return e, ok
 }
+
+// byCode makes the catalogue once: a file with many refusals asks for each.
+var byCode = sync.OnceValue(func() map[Code]Entry {
+	out := map[Code]Entry{}
+	for _, e := range Catalogue() {
+		out[e.Code] = e
+	}
+	return out
+})
 
 // Refusal is an input that cannot be taken: which rule, where in the input,
 // and what was seen, in words that hold nobody's details.
