@@ -2,7 +2,6 @@ package connectors
 
 import (
 	"errors"
-	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,7 +42,7 @@ var problems sync.Once
 
 // NewAPI begins the description of a REST interface on a mux: /openapi.json and
 // /openapi.yaml are made from what is registered.
-func NewAPI(mux *http.ServeMux, version string) huma.API {
+func NewAPI(mux humago.Mux, version string) huma.API {
 	problems.Do(func() {
 		huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 			r := &schemas.Refusal{Code: "CPIS-W001", Location: "request", Reason: msg}

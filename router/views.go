@@ -61,9 +61,10 @@ func (v *Views) take(ctx context.Context, r topics.Record) {
 // ErrNoAnswer means that there is no such answer to open.
 var ErrNoAnswer = errors.New("no such answer")
 
-// Note puts on record who opened an answer, and when. at is the moment it happened,
+// Note puts on record who opened an answer, and when. covers says whether whoever
+// tells it speaks for the care setting of the answer. at is the moment it happened,
 // zero for now; the same person and moment are one record. nil means durable.
-func (v *Views) Note(ctx context.Context, outcomeID string, who schemas.Access, at time.Time) error {
+func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.ODSCode) bool, who schemas.Access, at time.Time) error {
 	select {
 	case <-v.known:
 	default:
@@ -77,7 +78,7 @@ func (v *Views) Note(ctx context.Context, outcomeID string, who schemas.Access, 
 		at = now
 	}
 	at = at.UTC().Truncate(time.Millisecond)
-	if !ok || at.Before(o.DecidedAt.Add(-skew)) || at.After(now.Add(skew)) {
+	if !ok || !covers(o.ODS) || at.Before(o.DecidedAt.Add(-skew)) || at.After(now.Add(skew)) {
 		return ErrNoAnswer
 	}
 	a := auditOf(o, v.Keys.ID("view", outcomeID, who.WorkerID, who.WorkerName, at.Format(time.RFC3339Nano)))

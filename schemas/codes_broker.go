@@ -15,6 +15,10 @@ func webCodes() []Entry {
 	return []Entry{
 		{"CPIS-W001", "The request cannot be read", "A parameter or a field of the body is not one of the interface, or not of its kind.",
 			"Correct what is named; /openapi.json describes every request.", "Nothing was done."},
+		{"CPIS-W002", "The caller has no right to this", "What an organisation may do follows from the name in its certificate: an authority sees and changes what is its own.",
+			"Call with the certificate of the organisation concerned (`cpis certs show FILE` says whose one is).", "Nothing was read and nothing was done."},
+		{"CPIS-W003", "A certificate ends soon", "After that day nobody who is careful connects to this listener.",
+			"Put a new certificate and key in place of the files; they are read again by themselves.", "Everything goes on until then."},
 	}
 }
 

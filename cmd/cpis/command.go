@@ -75,6 +75,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &refusal) && strings.HasPrefix(string(refusal.Code), "CPIS-C"):
 		return exitUsage
+	case errors.As(err, &refusal) && refusal.Code == "CPIS-W002":
+		return exitForbidden
 	case errors.As(err, &refusal):
 		return exitRefused
 	case errors.As(err, &file): // its cause looks like a network's
@@ -123,7 +125,7 @@ func (s *shell) command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit{exitUsage, err} })
 	for _, c := range []*cobra.Command{
-		s.demo(), s.serve(), s.doctor(), s.topics(), s.tail(), s.ledger(), s.dlq(), s.hl7(), s.feeds(), s.la(), s.index(), s.match(),
+		s.demo(), s.serve(), s.doctor(), s.topics(), s.tail(), s.ledger(), s.dlq(), s.hl7(), s.feeds(), s.la(), s.certs(), s.index(), s.match(),
 		s.config(), s.explain(), s.bench(), s.version(),
 	} {
 		root.AddCommand(c)

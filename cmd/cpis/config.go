@@ -15,6 +15,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"cpis/connectors/adt"
+	"cpis/connectors/identity"
 	"cpis/connectors/notice"
 	"cpis/connectors/socialcare"
 	"cpis/router"
@@ -85,8 +86,17 @@ type RedisConfig struct {
 
 // HTTPConfig is the door for authorities, health and metrics.
 type HTTPConfig struct {
-	// Listen is the address. Default 127.0.0.1:8080; "off" for none.
+	// Listen is the address. Default 127.0.0.1:8080; "off" for none. An address
+	// other than loopback needs tls with authorities.
 	Listen string `yaml:"listen"`
+	// TLS is the listener's certificate, and whose callers may come in: what each
+	// may do follows from the organisation its certificate names, urn:la:CODE,
+	// urn:ods:CODE or urn:cpis:operations. Default none: plain HTTP, on loopback
+	// only, for whoever is on this machine.
+	TLS identity.TLSConfig `yaml:"tls"`
+	// Subjects are subjects of certificates without such a name, and the name that
+	// each stands for: "CN=feed,O=Aford": "urn:la:E06A".
+	Subjects map[string]string `yaml:"subjects"`
 }
 
 // KeysConfig says where the key sets are.
@@ -245,7 +255,8 @@ func (c *Config) check() error {
 	}
 	add := func(err error) { errs = append(errs, err) }
 	c.checkListeners(bad, add)
-	for where, address := range map[string]string{"http.listen": c.HTTP.Listen, "kafka.listen": c.Kafka.Listen, "registry.listen": c.Registry.Listen} {
+	c.checkWeb(bad, add)
+	for where, address := range map[string]string{"kafka.listen": c.Kafka.Listen, "registry.listen": c.Registry.Listen} {
 		if err := loopback(where, address); err != nil {
 			errs = append(errs, err)
 		}

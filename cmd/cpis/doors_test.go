@@ -3,22 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
 )
@@ -27,35 +20,13 @@ import (
 // in one folder: ca.pem, server.pem, sender.pem and their keys.
 func certificates(t *testing.T, dir string) {
 	t.Helper()
-	var parent *x509.Certificate
-	var signer *ecdsa.PrivateKey
-	for i, name := range []string{"ca", "server", "sender"} {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
+	i, err := identity.NewIssuer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []identity.Holder{{File: "server", Hosts: []string{"127.0.0.1"}, Valid: time.Hour}, {File: "sender", Name: "urn:ods:RXX", Valid: time.Hour}} {
+		if _, err := i.Issue(h); err != nil {
 			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-			IsCA: i == 0, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, URIs: []*url.URL{{Scheme: "urn", Opaque: "ods:RXX"}}}
-		if i == 0 {
-			parent, signer = template, key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			if parent, err = x509.ParseCertificate(der); err != nil {
-				t.Fatal(err)
-			}
-		}
-		secret, err := x509.MarshalECPrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "EC PRIVATE KEY", Bytes: secret}} {
-			if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
 }
@@ -96,7 +67,7 @@ feeds:
 	if answer, err := plain.Send(ctx, message("1")); err != nil || !bytes.Contains(answer, []byte("MSA|AE|1")) || !bytes.Contains(answer, []byte("CPIS-H015")) {
 		t.Errorf("without proof: %q %v", answer, err)
 	}
-	secure, err := mllp.ClientTLS(mllp.TLSConfig{Certificate: filepath.Join(dir, "sender.pem"), Key: filepath.Join(dir, "sender.key"), Authorities: filepath.Join(dir, "ca.pem")}, "127.0.0.1")
+	secure, err := identity.ClientTLS(identity.TLSConfig{Certificate: filepath.Join(dir, "sender.pem"), Key: filepath.Join(dir, "sender.key"), Authorities: filepath.Join(dir, "ca.pem")}, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}

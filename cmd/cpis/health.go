@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"cpis/connectors/identity"
+	"cpis/schemas"
 )
 
 // Limits of the HTTP side.
@@ -53,7 +57,7 @@ func (s *system) dependencies() []dependency {
 }
 
 // health adds the pages that tell whether the process works.
-func (s *system) health(mux *http.ServeMux) {
+func (s *system) health(mux *identity.Mux) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, buildVersion()) })
@@ -89,6 +93,13 @@ func (s *system) listenWeb(handler http.Handler) error {
 		return fmt.Errorf("listen for http: %w", err)
 	}
 	s.webAddr = l.Addr().String()
+	if s.config.HTTP.TLS.Set() {
+		secure, err := identity.ServerTLS(s.config.HTTP.TLS, s.log)
+		if err != nil {
+			return errors.Join(&schemas.Refusal{Code: "CPIS-C002", Location: "http.tls", Reason: err.Error()}, l.Close())
+		}
+		l = tls.NewListener(l, secure)
+	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: headerSize}
 	s.add("http", func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() {
@@ -143,6 +154,12 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		for code, n := range m.care.Refusals() {
 			counter("authority_refusals_total", "Records, and files as a whole, refused to local authorities, by code; CPIS-L021 is what must not be shared.", n, "code", string(code))
 		}
+	}
+	for listener, file := range m.ownCertificates() {
+		gauge("certificate_days_left", "Days for which a listener's certificate is still good; -1 where it cannot be read.", daysLeft(file), "listener", listener)
+	}
+	if m.mux != nil {
+		counter("http_denied_total", "Requests of callers who had no right.", m.mux.Denied())
 	}
 	for _, door := range m.doors {
 		d, at := door.Stats(), []string{"listener", door.Name()}

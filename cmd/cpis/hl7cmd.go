@@ -15,6 +15,7 @@ import (
 
 	"cpis/connectors/adt"
 	"cpis/connectors/hl7"
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 )
 
@@ -36,7 +37,7 @@ func (s *shell) hl7() *cobra.Command {
 }
 
 func (s *shell) hl7Send() *cobra.Command {
-	var files mllp.TLSConfig
+	var files identity.TLSConfig
 	var client mllp.ClientConfig
 	var to, logFile string
 	var wait time.Duration
@@ -75,7 +76,7 @@ AA, for "cpis ledger --acked".`,
 				if err != nil {
 					return exit{exitUsage, fmt.Errorf("--to: %w", err)}
 				}
-				if client.TLS, err = mllp.ClientTLS(files, host); err != nil {
+				if client.TLS, err = identity.ClientTLS(files, host); err != nil {
 					return exit{exitUsage, err}
 				}
 			}

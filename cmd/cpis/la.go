@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cpis/connectors/identity"
 	"cpis/connectors/socialcare"
 	"cpis/schemas"
 )
@@ -25,6 +26,7 @@ type laShell struct {
 	*shell
 	authority, server, by string
 	asJSON                bool
+	files                 identity.TLSConfig
 }
 
 func (s *shell) la() *cobra.Command {
@@ -33,6 +35,9 @@ func (s *shell) la() *cobra.Command {
 	root.PersistentFlags().StringVar(&l.authority, "authority", "", "code of the local authority")
 	root.PersistentFlags().StringVar(&l.server, "server", "", "address of the broker; default http:// and http.listen")
 	root.PersistentFlags().StringVar(&l.by, "by", "", "who you are: a second person has to have another name")
+	root.PersistentFlags().StringVar(&l.files.Certificate, "tls-certificate", "", "the authority's certificate, for a broker at https")
+	root.PersistentFlags().StringVar(&l.files.Key, "tls-key", "", "its key")
+	root.PersistentFlags().StringVar(&l.files.Authorities, "tls-authorities", "", "who certifies the broker; default those of the system")
 	root.PersistentFlags().BoolVar(&l.asJSON, "json", false, "print JSON")
 	root.AddCommand(l.upload(), l.check(), l.template(), l.contacts(), l.health(), l.uploads(), l.approve(), l.cancel(), l.undo(), l.snapshot(), l.notices(), l.answer(), l.keygen(), l.stream())
 	return root
@@ -50,6 +55,20 @@ func (l *laShell) client() (socialcare.Client, error) {
 			return c, err
 		}
 		c.Server = "http://" + config.HTTP.Listen
+		if config.HTTP.TLS.Set() {
+			c.Server = "https://" + config.HTTP.Listen
+		}
+	}
+	if l.files.Set() {
+		u, err := url.Parse(c.Server)
+		if err != nil || u.Scheme != "https" {
+			return c, exit{exitUsage, errors.New("certificates are for a --server at https://")}
+		}
+		secure, err := identity.ClientTLS(l.files, u.Hostname())
+		if err != nil {
+			return c, exit{exitUsage, err}
+		}
+		c.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: secure, ForceAttemptHTTP2: true}}
 	}
 	return c, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cpis/connectors/socialcare"
 	"cpis/router"
 	"cpis/router/topics"
 	"cpis/schemas"
@@ -73,7 +75,7 @@ do that writes to the topic itself.`,
 			if err != nil {
 				return exit{exitUsage, fmt.Errorf("--key: %w", err)}
 			}
-			broker, err := brokerKey(cmd.Context(), client.Server)
+			broker, err := brokerKey(cmd.Context(), client)
 			if err != nil {
 				return err
 			}
@@ -103,12 +105,12 @@ do that writes to the topic itself.`,
 }
 
 // brokerKey fetches the key that updates are encrypted with.
-func brokerKey(ctx context.Context, server string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/v1/keys/updates", nil)
+func brokerKey(ctx context.Context, client socialcare.Client) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, client.Server+"/v1/keys/updates", nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch the broker's key: %w", err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := cmp.Or(client.HTTP, http.DefaultClient).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch the broker's key: %w", err)
 	}

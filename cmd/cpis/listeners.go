@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"cpis/connectors/adt"
-	"cpis/connectors/mllp"
+	"cpis/connectors/identity"
 	"cpis/schemas"
 )
 
@@ -20,7 +20,7 @@ type MLLPConfig struct {
 	Release int `yaml:"release"`
 	// TLS is the listener's certificate, and whose senders may come in.
 	// Default none: plain TCP, on loopback only.
-	TLS mllp.TLSConfig `yaml:"tls"`
+	TLS identity.TLSConfig `yaml:"tls"`
 	// Others are further listeners, each with a name that feeds can be bound to.
 	Others []ListenerConfig `yaml:"others"`
 }
@@ -28,10 +28,10 @@ type MLLPConfig struct {
 // ListenerConfig is one more listener.
 type ListenerConfig struct {
 	// Name in lower case, for `listener` in a feed's profile and for the log.
-	Name    string         `yaml:"name"`
-	Listen  string         `yaml:"listen"`
-	Release int            `yaml:"release"`
-	TLS     mllp.TLSConfig `yaml:"tls"`
+	Name    string             `yaml:"name"`
+	Listen  string             `yaml:"listen"`
+	Release int                `yaml:"release"`
+	TLS     identity.TLSConfig `yaml:"tls"`
 }
 
 // mainListener is the name of the first listener.
@@ -67,6 +67,26 @@ func (c *Config) checkListeners(bad func(where, format string, args ...any), add
 			}
 		} else if err := loopback(where+".listen", l.Listen); err != nil {
 			add(err)
+		}
+	}
+}
+
+// checkWeb looks at the door for authorities and operators.
+func (c *Config) checkWeb(bad func(where, format string, args ...any), add func(error)) {
+	h := c.HTTP
+	if h.TLS.Set() && (h.TLS.Certificate == "" || h.TLS.Key == "" || !h.TLS.Mutual()) {
+		bad("http.tls", "needs certificate, key and authorities: every caller proves who it is")
+	}
+	if !h.TLS.Mutual() {
+		if err := loopback("http.listen", h.Listen); err != nil {
+			add(err)
+		}
+	} else if _, _, err := net.SplitHostPort(h.Listen); err != nil {
+		bad("http.listen", "want host:port")
+	}
+	for subject, name := range h.Subjects {
+		if !identity.Known(name) {
+			bad("http.subjects", "%q stands for %q, which is no urn:la:CODE, urn:ods:CODE or urn:cpis:operations", subject, name)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cpis/connectors"
+	"cpis/connectors/identity"
 	"cpis/connectors/notice"
 	"cpis/router"
 	"cpis/router/topics"
@@ -180,7 +181,7 @@ func (m messenger) Answer(ctx context.Context, n schemas.Notice, answer schemas.
 
 // View puts on record that an answer was opened.
 func (m messenger) View(ctx context.Context, handle string, who schemas.Access, at time.Time) (bool, error) {
-	err := m.views.Note(ctx, handle, who, at)
+	err := m.views.Note(ctx, handle, identity.From(ctx).Covers, who, at)
 	if errors.Is(err, router.ErrNoAnswer) {
 		return false, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cpis/connectors"
+	"cpis/connectors/identity"
 	"cpis/connectors/notice"
 	"cpis/connectors/socialcare"
 	"cpis/router"
@@ -18,19 +19,23 @@ import (
 // openWeb builds the HTTP side: health and metrics in every process, the
 // authorities' door in the web role.
 func (s *system) openWeb() error {
-	mux := http.NewServeMux()
+	mux := identity.NewMux(s.config.HTTP.Subjects, s.log)
+	s.mux = mux
 	s.health(mux)
 	if s.config.has(roleWeb) {
 		if err := s.openCare(mux); err != nil {
 			return err
 		}
 	}
+	if err := mux.Err(); err != nil {
+		return err
+	}
 	return s.listenWeb(mux)
 }
 
 // openCare opens the doors of authorities, and of care settings that tell what was
 // opened.
-func (s *system) openCare(mux *http.ServeMux) error {
+func (s *system) openCare(mux *identity.Mux) error {
 	s.plans, s.uploads = newShelf(schemas.TopicIndicator), newUploads()
 	s.add("plans", s.plans.follow(s))
 	s.add("uploads", s.followState(schemas.TopicUpload, s.filed, s.upload))
@@ -85,7 +90,7 @@ const maxUpdate = 1000
 
 // openUpdates adds the stage for what authorities stream on Kafka, and hands out
 // the key they encrypt with.
-func (s *system) openUpdates(mux *http.ServeMux) error {
+func (s *system) openUpdates(mux *identity.Mux) error {
 	verifiers := map[schemas.AuthorityCode]*schemas.UpdateVerifier{}
 	for i, a := range s.config.Authorities {
 		if a.StreamKey == "" {

@@ -12,6 +12,7 @@ import (
 
 	"cpis/connectors"
 	"cpis/connectors/feed"
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/connectors/socialcare"
 	"cpis/deploy/embedded"
@@ -57,6 +58,7 @@ type system struct {
 	feeds    *feed.Feeds
 	doors    []*mllp.Server
 	webAddr  string
+	mux      *identity.Mux
 	decide   *router.Stage
 	deliver  *router.Stage
 	writer   *index.Writer
@@ -168,6 +170,9 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 				return nil, err
 			}
 		}
+	}
+	if len(s.ownCertificates()) > 0 {
+		s.add("certificates", s.watchCertificates)
 	}
 	if c.HTTP.Listen != "off" {
 		if err := s.openWeb(); err != nil {
@@ -316,7 +321,7 @@ func (s *system) openDoor(l ListenerConfig) error {
 	config := mllp.Config{Name: l.Name, Listen: l.Listen, Release: l.Release}
 	if l.TLS.Set() {
 		var err error
-		if config.TLS, err = mllp.ServerTLS(l.TLS, s.log); err != nil {
+		if config.TLS, err = identity.ServerTLS(l.TLS, s.log); err != nil {
 			return &schemas.Refusal{Code: "CPIS-C002", Location: "mllp.tls of listener " + l.Name, Reason: err.Error()}
 		}
 	}

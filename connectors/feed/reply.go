@@ -11,6 +11,7 @@ import (
 	"cpis/connectors"
 	"cpis/connectors/adt"
 	"cpis/connectors/hl7"
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
 	"cpis/schemas/contact"
@@ -44,7 +45,7 @@ func NewReply(profile adt.Profile) (*Reply, error) {
 		if err != nil {
 			return nil, fmt.Errorf("address of the receiver: %w", err)
 		}
-		if r.config.TLS, err = mllp.ClientTLS(mllp.TLSConfig{Certificate: to.Certificate, Key: to.Key, Authorities: to.Authorities}, host); err != nil {
+		if r.config.TLS, err = identity.ClientTLS(identity.TLSConfig{Certificate: to.Certificate, Key: to.Key, Authorities: to.Authorities}, host); err != nil {
 			return nil, err
 		}
 	}

@@ -2,16 +2,11 @@ package feed
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -22,6 +17,7 @@ import (
 
 	"cpis/connectors/adt"
 	"cpis/connectors/hl7"
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
 )
@@ -248,24 +244,22 @@ func a04(id string, more ...string) string {
 // tlsPair makes a server's certificate and a client that trusts it.
 func tlsPair(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	i, err := identity.NewIssuer(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	files, err := i.Issue(identity.Holder{File: "server", Hosts: []string{"127.0.0.1"}, Valid: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
+	if client, err = identity.ClientTLS(identity.TLSConfig{Authorities: i.File()}, "127.0.0.1"); err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: "127.0.0.1"}
+	files.Authorities = "" // anybody may come
+	if server, err = identity.ServerTLS(files, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return server, client
 }
 
 var errDown = errors.New("the broker is away")

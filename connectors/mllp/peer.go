@@ -1,7 +1,6 @@
 package mllp
 
 import (
-	"crypto/tls"
 	"net"
 	"slices"
 	"strings"
@@ -15,23 +14,6 @@ type Peer struct {
 	// names, then the subject's common name. It is nil without a client
 	// certificate that was verified.
 	Names []string
-}
-
-// names reads them from a finished handshake.
-func names(state tls.ConnectionState) []string {
-	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
-		return nil
-	}
-	leaf := state.PeerCertificates[0]
-	out := []string{} // a certificate without a name is a certificate
-	for _, u := range leaf.URIs {
-		out = append(out, u.String())
-	}
-	out = append(out, leaf.DNSNames...)
-	if cn := leaf.Subject.CommonName; cn != "" {
-		out = append(out, cn)
-	}
-	return out
 }
 
 // host is an address without its port.

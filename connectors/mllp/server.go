@@ -14,6 +14,7 @@ import (
 
 	"cpis/connectors"
 	"cpis/connectors/hl7"
+	"cpis/connectors/identity"
 )
 
 // Handler takes one frame and returns the messages to send back; each is
@@ -214,7 +215,7 @@ func (s *Server) serve(raw net.Conn, c *connection) {
 			s.unproven(from, err)
 			return
 		}
-		conn, from.Names = secure, names(secure.ConnectionState())
+		conn, from.Names = secure, identity.Names(secure.ConnectionState())
 	}
 	d := newDecoder(conn, s.config.MaxFrame, s.config.IdleTimeout, s.config.FrameTimeout)
 	slot := &slot{server: s}

@@ -44,13 +44,13 @@ func TestNothingIsSaidToBeInThatIsNot(t *testing.T) {
 	for name, spoil := range map[string]func(*store){"held cannot be told": func(s *store) { s.blind = true }, "commit is not known": func(s *store) { s.fail = true }} {
 		s := newStore(t)
 		spoil(s)
-		_, err := Client{server(t, s).URL, "E06A"}.Send(context.Background(), Request{Format: CSV, Body: strings.NewReader(header + good)})
+		_, err := Client{Server: server(t, s).URL, Authority: "E06A"}.Send(context.Background(), Request{Format: CSV, Body: strings.NewReader(header + good)})
 		var refusal *schemas.Refusal
 		if !errors.As(err, &refusal) || refusal.Code != "CPIS-L025" {
 			t.Errorf("%s: %v", name, err)
 		}
 		s.blind, s.fail = false, false
-		r, err := Client{server(t, s).URL, "E06A"}.Send(context.Background(), Request{Format: CSV, Body: strings.NewReader(header + good)})
+		r, err := Client{Server: server(t, s).URL, Authority: "E06A"}.Send(context.Background(), Request{Format: CSV, Body: strings.NewReader(header + good)})
 		if err != nil || r.New+r.Unchanged != 1 || len(s.held) != 1 {
 			t.Errorf("%s, sent again: %+v %v", name, r, err)
 		}

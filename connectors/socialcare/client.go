@@ -2,6 +2,7 @@ package socialcare
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type Client struct {
 	Server    string // address of the broker
 	Authority schemas.AuthorityCode
+	HTTP      *http.Client // default http.DefaultClient
 }
 
 // Send sends a file.
@@ -59,7 +61,7 @@ func (c Client) Call(ctx context.Context, method, what string, query url.Values,
 		req.Header.Set("Content-Type", format)
 	}
 	req.Header.Set("Cpis-Client", "1")
-	res, err := http.DefaultClient.Do(req)
+	res, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
 	if err != nil {
 		return fmt.Errorf("ask the broker: %w", err)
 	}

@@ -62,8 +62,12 @@ func newProducer(t testing.TB, c *Client) *Producer {
 	return p
 }
 
+// recsFrom is when the records of a test begin: now, for a broker deletes records by
+// their own time, and may do so in the middle of a test.
+var recsFrom = sync.OnceValue(func() time.Time { return time.Now().Truncate(time.Millisecond) })
+
 func rec(i int) Record {
-	return Record{Topic: topic, Key: fmt.Appendf(nil, "key %d", i%17), Value: fmt.Appendf(nil, "%d", i), Time: time.UnixMilli(1_700_000_000_000 + int64(i)),
+	return Record{Topic: topic, Key: fmt.Appendf(nil, "key %d", i%17), Value: fmt.Appendf(nil, "%d", i), Time: recsFrom().Add(time.Duration(i) * time.Millisecond),
 		Headers: []Header{{"ce_id", fmt.Appendf(nil, "id-%d", i)}, {"empty", []byte{}}}}
 }
 

@@ -1,12 +1,15 @@
-package mllp
+package identity
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -17,9 +20,13 @@ type TLSConfig struct {
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
 	// Authorities whose certificates the other side must hold. On a listener:
-	// every sender proves who it is. On the way to a receiver: default those of
+	// every caller proves who it is. On the way to a receiver: default those of
 	// the system.
 	Authorities string `yaml:"authorities"`
+	// Denied is a list of certificates that are let in no more, on a listener with
+	// authorities: a SHA-256 fingerprint in hex on each line (cpis certs show),
+	// and after a # why. Default none.
+	Denied string `yaml:"denied"`
 }
 
 // Set reports whether anything is configured.
@@ -35,7 +42,7 @@ const reloadEvery = time.Second
 // Files that change are read again for the connections that come after, at most
 // a second later; while new files cannot be read the old ones stay in use. A
 // session is never resumed: who was let in by an authority that is trusted no
-// more must come in by another.
+// more, or was denied since, must come in anew.
 func ServerTLS(c TLSConfig, log *slog.Logger) (*tls.Config, error) {
 	r := &reloader{files: c, log: log}
 	if err := r.load(); err != nil {
@@ -103,7 +110,7 @@ func (r *reloader) load() error {
 // look describes the files without reading them.
 func (r *reloader) look() string {
 	var out string
-	for _, name := range []string{r.files.Certificate, r.files.Key, r.files.Authorities} {
+	for _, name := range []string{r.files.Certificate, r.files.Key, r.files.Authorities, r.files.Denied} {
 		if info, err := os.Stat(name); err == nil {
 			out += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
 		} else {
@@ -125,9 +132,62 @@ func (r *reloader) read() error {
 			return err
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
+		denied, err := readDenied(r.files.Denied)
+		if err != nil {
+			return err
+		}
+		config.VerifyConnection = func(s tls.ConnectionState) error { return denied.check(s) }
 	}
 	r.config = config
 	return nil
+}
+
+// denials are fingerprints of certificates that are let in no more.
+type denials map[string]bool
+
+// readDenied reads a list of them; no file is an empty one.
+func readDenied(file string) (denials, error) {
+	out := denials{}
+	if file == "" {
+		return out, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("load denied certificates: %w", err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		print, _, _ := strings.Cut(line, "#")
+		print = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(print), ":", ""))
+		if print == "" {
+			continue
+		}
+		if raw, err := hex.DecodeString(print); err != nil || len(raw) != sha256.Size {
+			return nil, fmt.Errorf("load denied certificates: line %d is no SHA-256 fingerprint", n)
+		}
+		out[print] = true
+	}
+	return out, nil
+}
+
+// check refuses a peer whose certificate, or one of those that vouch for it, is
+// denied.
+func (d denials) check(s tls.ConnectionState) error {
+	for _, chain := range s.VerifiedChains {
+		for _, c := range chain {
+			if d[Fingerprint(c)] {
+				return errors.New("the certificate is denied")
+			}
+		}
+	}
+	return nil
+}
+
+// Fingerprint is the SHA-256 of a certificate, in hex.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
 }
 
 func readAuthorities(file string) (*x509.CertPool, error) {

@@ -1,0 +1,160 @@
+package identity
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"cpis/connectors"
+	"cpis/schemas"
+)
+
+// Right says who may use a route. Whatever has no right is denied to all.
+type Right struct {
+	Route string // as http.ServeMux has it
+	Who   []Kind
+	// Own says that an authority may use it for itself only: its code must be the
+	// one in the address.
+	Own bool
+	Why string
+}
+
+// everybody who has come as far as a request.
+func everybody() []Kind { return Kinds() }
+
+// Rights is the one table of who may do what over HTTP.
+func Rights() []Right {
+	const la = " /v1/authorities/{code}"
+	own := func(route, why string) Right { return Right{route, []Kind{Local, Authority}, true, why} }
+	return []Right{
+		own("POST"+la+"/indicators", "an authority writes its own records"),
+		own("POST"+la+"/stream", "an authority writes its own records"),
+		own("GET"+la+"/contacts", "an authority's own contacts"),
+		own("PUT"+la+"/contacts", "an authority's own contacts"),
+		own("POST"+la+"/contacts/confirm", "an authority's own contacts"),
+		{"GET" + la + "/health", []Kind{Local, Authority, Operations}, true, "its own feed; operations watches all feeds, and sees nobody in it"},
+		own("GET"+la+"/uploads", "an authority's own files"),
+		own("POST"+la+"/uploads/{id}/approve", "an authority's own files"),
+		own("POST"+la+"/uploads/{id}/cancel", "an authority's own files"),
+		own("POST"+la+"/uploads/{id}/undo", "an authority's own files"),
+		own("POST"+la+"/snapshots", "an authority's own files"),
+		own("POST"+la+"/snapshots/{id}/commit", "an authority's own files"),
+		own("GET"+la+"/notices", "notices are for the authority they name"),
+		own("POST"+la+"/notices/{id}/answer", "notices are for the authority they name"),
+		{"POST /v1/views", []Kind{Local, Provider}, false, "a care setting tells what was opened of its own answers"},
+		{"GET /v1/template.csv", everybody(), false, "no secret"},
+		{"GET /v1/template.md", everybody(), false, "no secret"},
+		{"GET /v1/keys/updates", everybody(), false, "a public key"},
+		{"GET /openapi.json", everybody(), false, "no secret"},
+		{"GET /openapi.yaml", everybody(), false, "no secret"},
+		{"GET /openapi-3.0.json", everybody(), false, "no secret"},
+		{"GET /openapi-3.0.yaml", everybody(), false, "no secret"},
+		{"GET /livez", everybody(), false, "whether the process lives"},
+		{"GET /readyz", []Kind{Local, Operations}, false, "names of services that are away"},
+		{"GET /version", everybody(), false, "no secret"},
+		{"GET /metrics", []Kind{Local, Operations}, false, "counts, by feed and code"},
+	}
+}
+
+// permits reports whether a caller may use a route; code is that of the authority in
+// the address.
+func (r Right) permits(c Caller, code string) bool {
+	return slices.Contains(r.Who, c.Kind) && (!r.Own || c.Kind != Authority || c.Code == code)
+}
+
+// Table writes the rights for documents: a line for each route.
+func Table() string {
+	var b strings.Builder
+	b.WriteString("| route | local | authority | provider | operations | why |\n|---|---|---|---|---|---|\n")
+	for _, r := range Rights() {
+		cell := func(k Kind) string {
+			switch {
+			case !slices.Contains(r.Who, k):
+				return "no"
+			case r.Own && k == Authority:
+				return "own"
+			}
+			return "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", r.Route, cell(Local), cell(Authority), cell(Provider), cell(Operations), r.Why)
+	}
+	return b.String()
+}
+
+// Mux serves routes to those who have the right. Routes are added before it serves.
+type Mux struct {
+	mux      *http.ServeMux
+	subjects map[string]string
+	log      *slog.Logger
+	rights   map[string]Right
+	missing  []string
+	denied   atomic.Int64
+}
+
+// NewMux makes one. subjects are names of subjects that stand for a URI name.
+func NewMux(subjects map[string]string, log *slog.Logger) *Mux {
+	m := &Mux{mux: http.NewServeMux(), subjects: subjects, log: log, rights: map[string]Right{}}
+	for _, r := range Rights() {
+		m.rights[r.Route] = r
+	}
+	return m
+}
+
+// HandleFunc adds a route. One without a row in the table is denied to all, and Err
+// tells of it.
+func (m *Mux) HandleFunc(route string, serve func(http.ResponseWriter, *http.Request)) {
+	right, ok := m.rights[route]
+	if !ok {
+		m.missing = append(m.missing, route)
+	}
+	m.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+		caller := callerOf(r.TLS, m.subjects)
+		if !right.permits(caller, r.PathValue("code")) {
+			m.refuse(w, route, caller)
+			return
+		}
+		serve(w, with(r, caller))
+	})
+}
+
+// Handle is HandleFunc for a handler.
+func (m *Mux) Handle(route string, h http.Handler) { m.HandleFunc(route, h.ServeHTTP) }
+
+// Err is an error where a route has no row in the table of rights.
+func (m *Mux) Err() error {
+	if len(m.missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no right is set for %s", strings.Join(m.missing, ", "))
+}
+
+// Denied counts requests of those who had no right.
+func (m *Mux) Denied() int64 { return m.denied.Load() }
+
+// ServeHTTP implements http.Handler.
+func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+
+// refuse says no before anything of the request's body is read.
+func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
+	m.denied.Add(1)
+	m.log.Warn("a caller has no right", "code", "CPIS-W002", "route", route, "kind", string(c.Kind), "organisation", c.Code)
+	p := connectors.NewProblem(http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Connection", "close")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// Routes lists the routes of the table, sorted.
+func Routes() []string {
+	out := map[string]bool{}
+	for _, r := range Rights() {
+		out[r.Route] = true
+	}
+	return slices.Sorted(maps.Keys(out))
+}
