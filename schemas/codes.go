@@ -1,5 +1,7 @@
 package schemas
 
+import "strings"
+
 // CareSetting is the kind of place a person registers at. It comes from the
 // sender's profile, never from the message.
 type CareSetting string
@@ -147,6 +149,12 @@ func (c AuthorityCode) Valid() bool { return organisationShape(string(c)) }
 
 // Valid reports whether the code has the shape of an organisation code.
 func (c ODSCode) Valid() bool { return organisationShape(string(c)) }
+
+// Under reports whether this is the organisation with a code, or a site of it: a
+// trust has three characters, with which the codes of its sites begin.
+func (c ODSCode) Under(code string) bool {
+	return c != "" && (string(c) == code || len(code) == 3 && strings.HasPrefix(string(c), code))
+}
 
 func organisationShape(s string) bool {
 	if len(s) < 3 || len(s) > 9 {

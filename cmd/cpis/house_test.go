@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,5 +153,45 @@ func TestImportsPointDown(t *testing.T) {
 	})
 	if err != nil || seen < 50 {
 		t.Errorf("read %d files, %v", seen, err)
+	}
+}
+
+// TestNamedTestsExist: a hazard or a threat is proven by tests that are there.
+func TestNamedTestsExist(t *testing.T) {
+	root := filepath.Join("..", "..")
+	there := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"SAFETY.md", "SECURITY.md"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := 0
+		for line := range strings.Lines(string(text)) {
+			tests := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(line, -1)
+			if strings.HasPrefix(line, "| H") && len(tests) == 0 {
+				t.Errorf("%s: nothing proves %.60s", name, line)
+			}
+			for _, m := range tests {
+				if named++; !there[m[1]] {
+					t.Errorf("%s names %s, which is not there", name, m[1])
+				}
+			}
+		}
+		if named < 15 {
+			t.Errorf("%s names %d tests", name, named)
+		}
 	}
 }

@@ -22,7 +22,8 @@ type Profile struct {
 	Facility    string `yaml:"facility"`
 	// Certificate is a name of the sender's certificate: a URI or DNS name it
 	// holds, or its common name. Where given, only a connection that proves it
-	// may use the feed. Needed on a listener with mutual TLS.
+	// may use the feed. Default, on a listener with mutual TLS: urn:ods:CODE, where
+	// CODE is ods, or the trust whose site that is.
 	Certificate string `yaml:"certificate"`
 	// Listener is the name of the listener the sender must use. Default any.
 	Listener string `yaml:"listener"`
@@ -188,8 +189,16 @@ func (p *Profile) Admits(s Sender) bool {
 		return false
 	case p.Certificate != "":
 		return slices.Contains(s.Names, p.Certificate)
+	case s.Mutual:
+		var codes []string
+		for _, name := range s.Names {
+			if code, ok := strings.CutPrefix(name, "urn:ods:"); ok {
+				codes = append(codes, code)
+			}
+		}
+		return len(codes) == 1 && p.ODS.Under(codes[0]) // of two nobody can tell which is meant
 	}
-	return !s.Mutual
+	return true
 }
 
 // InEnvironment is nil where the message is of the feed's environment, else an

@@ -162,7 +162,11 @@ func TestSendersAreWhoTheyProve(t *testing.T) {
 		ok      bool
 	}{
 		{"no proof asked, none given", ed(), adt.Sender{}, true},
-		{"no proof asked on a listener where all prove", ed(), adt.Sender{Mutual: true, Names: []string{"urn:ods:RXX"}}, false},
+		{"its organisation's certificate, where none is set", ed(), adt.Sender{Mutual: true, Names: []string{"pas.example.org", "urn:ods:RXX"}}, true},
+		{"another organisation's", ed(), adt.Sender{Mutual: true, Names: []string{"urn:ods:RYY"}}, false},
+		{"two organisations'", ed(), adt.Sender{Mutual: true, Names: []string{"urn:ods:RYY", "urn:ods:RXX"}}, false},
+		{"an authority's of that code", ed(), adt.Sender{Mutual: true, Names: []string{"urn:la:RXX"}}, false},
+		{"no organisation's", ed(), adt.Sender{Mutual: true, Names: []string{"RXX"}}, false},
 		{"the right certificate", bound, adt.Sender{Mutual: true, Names: []string{"pas.example.org", "urn:ods:RXX"}}, true},
 		{"another's certificate", bound, adt.Sender{Mutual: true, Names: []string{"urn:ods:RYY"}}, false},
 		{"no certificate", bound, adt.Sender{}, false},

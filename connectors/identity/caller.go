@@ -118,7 +118,7 @@ func (c Caller) Covers(ods schemas.ODSCode) bool {
 	case Local:
 		return true
 	case Provider:
-		return string(ods) == c.Code || len(c.Code) == 3 && strings.HasPrefix(string(ods), c.Code)
+		return ods.Under(c.Code)
 	}
 	return false
 }
