@@ -50,6 +50,7 @@ func (s *system) openCare(mux *identity.Mux) error {
 	if s.care, err = socialcare.New(config, carer{s}, s.log); err != nil {
 		return err
 	}
+	s.add("purge", s.purge)
 	api := connectors.NewAPI(mux, buildVersion().Version)
 	s.care.Register(api, s.superseded)
 	s.views = router.NewViews(s.publish, s.keys)
@@ -133,4 +134,32 @@ func (s *system) takeUpdate(ctx context.Context, code schemas.AuthorityCode, rec
 		v.Verdicts = append(v.Verdicts, schemas.RecordVerdict{Row: int64(r.Row), Code: r.Code, Outcome: r.Outcome, Detail: r.Detail, Field: r.Field, Reason: r.Reason})
 	}
 	return v, err
+}
+
+// purgeEvery is between two looks at whether a new day has begun.
+const purgeEvery = time.Hour
+
+// purge removes once a day, for each authority, what is shown no more.
+func (s *system) purge(ctx context.Context) error {
+	tick := time.NewTicker(purgeEvery)
+	defer tick.Stop()
+	done := map[schemas.AuthorityCode]string{}
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		today := time.Now().UTC().Format(time.DateOnly)
+		for _, a := range s.contacts.All() {
+			if done[a.Code] == today {
+				continue
+			}
+			if _, err := s.care.Purge(ctx, a.Code); err != nil && ctx.Err() == nil {
+				s.log.Error("records of which nothing is shown any more could not be removed", "code", "CPIS-L045", "authority", string(a.Code), "error", err)
+				continue
+			}
+			done[a.Code] = today
+		}
+	}
 }
