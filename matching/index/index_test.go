@@ -292,6 +292,41 @@ func TestOneWriterAtATime(t *testing.T) {
 	e.want("ben", "2 ")
 }
 
+// TestWhoBuildsAnew: a writer that finds the index lost builds it anew, unless one
+// of a later epoch has taken over; it never goes back behind its own epoch.
+func TestWhoBuildsAnew(t *testing.T) {
+	e := newEnv(t)
+	w, err := OpenWriter(e.config, e.keys, spell, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	ctx := context.Background()
+	for _, c := range []struct {
+		name  string
+		epoch int64 // of the marker that stands, 0 for none
+		want  int64
+		err   error
+	}{{"nothing stands", 0, 3, nil}, {"an older one", 2, 3, nil}, {"one of its own time", 3, 3, nil}, {"a later one", 4, 0, ErrSuperseded}} {
+		w.marker.Epoch = 3
+		if err := e.redis.Del(ctx, markerKey).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if c.epoch > 0 {
+			sealed, err := Marker{Version: form, Generation: "g", Epoch: c.epoch, Buckets: minBuckets}.seal(e.keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.redis.Set(ctx, markerKey, sealed, 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := w.standing(ctx); got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%s: epoch %d, %v", c.name, got, err)
+		}
+	}
+}
+
 func TestTakesOverAWholeIndexWhereItStands(t *testing.T) {
 	e := newEnv(t)
 	e.log.append(key("anna", "CPP"), "1")

@@ -86,8 +86,12 @@ func (w *Writer) Follow(ctx context.Context, src Source) error {
 		case err == nil:
 			err = w.step(ctx, src)
 		case errors.Is(err, errLost):
+			var epoch int64
+			if epoch, err = w.standing(ctx); err != nil {
+				return err
+			}
 			w.log.Warn("the index was lost or altered and is built anew")
-			err = w.rebuild(ctx, src, 0)
+			err = w.rebuild(ctx, src, epoch)
 		default:
 			return err
 		}
@@ -95,27 +99,49 @@ func (w *Writer) Follow(ctx context.Context, src Source) error {
 	return nil
 }
 
+// standing is the epoch after which this writer may build anew: its own, or that of
+// a marker which stands. A writer of a later epoch has taken over (ErrSuperseded):
+// two that both thought the index lost would destroy each other's for ever.
+func (w *Writer) standing(ctx context.Context) (int64, error) {
+	sealed, err := w.redis.Get(ctx, markerKey).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return 0, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if m, err := openMarker(w.sealer, sealed); err == nil && m.Epoch > w.marker.Epoch {
+		return 0, ErrSuperseded
+	}
+	return w.marker.Epoch, nil
+}
+
+// takeOvers is how often a writer tries to take over an index that another is
+// still writing to, before it builds its own.
+const takeOvers = 5
+
 // begin takes over a whole index where it stands, and builds one otherwise.
 func (w *Writer) begin(ctx context.Context, src Source) error {
 	start, end, err := src.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("follow indicators: %w", err)
 	}
-	sealed, err := w.redis.Get(ctx, markerKey).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
 	var epoch int64
-	if err == nil {
+	for range takeOvers {
+		sealed, err := w.redis.Get(ctx, markerKey).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
 		m, err := openMarker(w.sealer, sealed)
-		if err == nil && m.Complete && m.Position >= start && m.Position <= end {
-			w.marker, w.sealed, w.target = m, []byte(sealed), m.Position
-			w.marker.Epoch++
-			if err := w.apply(ctx, nil, m.Position); !errors.Is(err, errLost) {
-				return err
-			}
+		if err != nil {
+			break
 		}
 		epoch = m.Epoch
+		if !m.Complete || m.Position < start || m.Position > end {
+			break
+		}
+		w.marker, w.sealed, w.target = m, []byte(sealed), m.Position
+		w.marker.Epoch++
+		if err := w.apply(ctx, nil, m.Position); !errors.Is(err, errLost) {
+			return err
+		}
 	}
 	return w.rebuild(ctx, src, epoch)
 }
