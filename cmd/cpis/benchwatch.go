@@ -81,7 +81,11 @@ type watcher struct {
 }
 
 func (b *server) watch(ctx context.Context) (*watcher, error) {
-	client, err := topics.Open(ctx, topics.Config{Brokers: b.config.Kafka.Brokers, ClientID: "cpis-bench"})
+	to, err := b.config.cluster("cpis-bench")
+	if err != nil {
+		return nil, err
+	}
+	client, err := topics.Open(ctx, to)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,12 @@ type KafkaConfig struct {
 	// Replication of topics this process creates. Default 0: three where the
 	// cluster has three brokers, else one.
 	Replication int `yaml:"replication"`
+	// TLS with the brokers of a cluster, who must hold a certificate of one of the
+	// authorities; a certificate of ours is a principal. Default none.
+	TLS identity.TLSConfig `yaml:"tls"`
+	// User of SASL SCRAM-SHA-512, and the file with its password. Default none.
+	User         string `yaml:"user"`
+	PasswordFile string `yaml:"password_file"`
 }
 
 // RegistryConfig says where the schemas are kept.
@@ -256,6 +262,9 @@ func (c *Config) check() error {
 	add := func(err error) { errs = append(errs, err) }
 	c.checkListeners(bad, add)
 	c.checkWeb(bad, add)
+	if _, err := c.cluster("check"); err != nil {
+		bad("kafka", "%v", err)
+	}
 	for where, address := range map[string]string{"kafka.listen": c.Kafka.Listen, "registry.listen": c.Registry.Listen} {
 		if err := loopback(where, address); err != nil {
 			errs = append(errs, err)

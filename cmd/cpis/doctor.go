@@ -70,7 +70,12 @@ func examine(ctx context.Context, c *Config) []finding {
 	} else {
 		ok("keys", c.keyDir())
 	}
-	client, err := topics.Open(ctx, topics.Config{Brokers: c.Kafka.Brokers, ClientID: "cpis-doctor", RequestTimeout: 3 * time.Second})
+	var client *topics.Client
+	to, err := c.cluster("cpis-doctor")
+	if err == nil {
+		to.RequestTimeout = 3 * time.Second
+		client, err = topics.Open(ctx, to)
+	}
 	if err == nil {
 		defer func() { _ = client.Close() }()
 		err = client.Ping(ctx)

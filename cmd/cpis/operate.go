@@ -33,7 +33,11 @@ func (s *shell) topics() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				tc := topics.Config{Brokers: config.Kafka.Brokers, ClientID: "cpis-tool", Replication: config.Kafka.Replication, RequestTimeout: 5 * time.Second}
+				tc, err := config.cluster("cpis-tool")
+				if err != nil {
+					return err
+				}
+				tc.RequestTimeout = 5 * time.Second
 				if config.Kafka.Brokers[0] == config.Kafka.Listen {
 					tc.EventPartitions = 1 // the embedded Kafka
 				}

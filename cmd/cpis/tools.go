@@ -54,7 +54,12 @@ func (s *shell) reach(ctx context.Context) (*tools, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := topics.Open(ctx, topics.Config{Brokers: c.Kafka.Brokers, ClientID: "cpis-tool", RequestTimeout: 5 * time.Second})
+	to, err := c.cluster("cpis-tool")
+	if err != nil {
+		return nil, nil, err
+	}
+	to.RequestTimeout = 5 * time.Second
+	client, err := topics.Open(ctx, to)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -286,11 +286,14 @@ func compatible(older []string, newer string) error {
 // openTopics connects, creates what is missing and registers the schemas. It
 // waits for a Kafka or a registry that is not there yet.
 func (s *system) openTopics(ctx context.Context) error {
-	config := topics.Config{Brokers: s.config.Kafka.Brokers, ClientID: "cpis", Replication: s.config.Kafka.Replication}
+	config, err := s.config.cluster("cpis")
+	if err != nil {
+		return err
+	}
 	if s.embedded != nil && s.embedded.KafkaAddr != "" {
 		config.EventPartitions = 1 // every partition of a request costs a sync of its own
 	}
-	err := router.Patiently(ctx, s.log, "Kafka", func() error {
+	err = router.Patiently(ctx, s.log, "Kafka", func() error {
 		c, err := topics.Open(ctx, config)
 		if err != nil {
 			return err

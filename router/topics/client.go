@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"cpis/schemas"
 )
@@ -35,12 +37,15 @@ type Config struct {
 	// MaxBufferedBytes bounds what waits in the producer. Default 32 MiB.
 	MaxBufferedBytes int64
 	TLS              *tls.Config // nil: none
+	// User and Password are those of SASL SCRAM-SHA-512. Default none.
+	User, Password string
 }
 
 // Client is a connection to a Kafka cluster. It holds the process's one
 // transport, since each keeps goroutines and connections of its own.
 type Client struct {
 	config    Config
+	proof     sasl.Mechanism // nil: none
 	transport *kafka.Transport
 	kafka     *kafka.Client
 	specs     map[schemas.Topic]Spec
@@ -63,14 +68,21 @@ func Open(_ context.Context, c Config) (*Client, error) {
 	if c.MaxBufferedBytes == 0 {
 		c.MaxBufferedBytes = 32 << 20
 	}
-	cl := &Client{config: c, specs: map[schemas.Topic]Spec{}, partitions: map[schemas.Topic]int{}}
+	var proof sasl.Mechanism
+	if c.User != "" {
+		var err error
+		if proof, err = scram.Mechanism(scram.SHA512, c.User, c.Password); err != nil {
+			return nil, fmt.Errorf("open kafka: user or password: %w", err)
+		}
+	}
+	cl := &Client{config: c, proof: proof, specs: map[schemas.Topic]Spec{}, partitions: map[schemas.Topic]int{}}
 	for _, s := range Table() {
 		if c.EventPartitions > 0 && s.Partitions > 1 { // a topic with one partition relies on that
 			s.Partitions = c.EventPartitions
 		}
 		cl.specs[s.Topic] = s
 	}
-	cl.transport = &kafka.Transport{ClientID: c.ClientID, TLS: c.TLS, DialTimeout: 3 * time.Second, MetadataTTL: 2 * time.Second}
+	cl.transport = &kafka.Transport{ClientID: c.ClientID, TLS: c.TLS, SASL: proof, DialTimeout: 3 * time.Second, MetadataTTL: 2 * time.Second}
 	cl.kafka = &kafka.Client{Addr: kafka.TCP(c.Brokers...), Transport: cl.transport, Timeout: c.RequestTimeout}
 	return cl, nil
 }

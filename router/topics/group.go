@@ -94,7 +94,7 @@ func (c *Client) member(ctx context.Context, g GroupConfig, work func(context.Co
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: g.ID, Brokers: c.config.Brokers, Topics: names, StartOffset: kafka.FirstOffset,
-		Dialer:         &kafka.Dialer{ClientID: c.config.ClientID, Timeout: 3 * time.Second, TLS: c.config.TLS, DualStack: true},
+		Dialer:         &kafka.Dialer{ClientID: c.config.ClientID, Timeout: 3 * time.Second, TLS: c.config.TLS, SASLMechanism: c.proof, DualStack: true},
 		SessionTimeout: orElse(g.SessionTimeout, 6*time.Second), HeartbeatInterval: orElse(g.Heartbeat, time.Second),
 		RebalanceTimeout: orElse(g.RebalanceTimeout, 10*time.Second), JoinGroupBackoff: joinPause, Timeout: 5 * time.Second,
 		GroupBalancers: []kafka.GroupBalancer{wholeTopics{specs: c.specs}},
