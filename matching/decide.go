@@ -147,7 +147,7 @@ func (m *Matcher) shownPlans(q *inquiry, s index.Snapshot, ref schemas.SubjectRe
 		if err != nil || i.SubjectRef != ref {
 			return nil, index.ErrCorrupt
 		}
-		if visible, _, _ := shown(i, q.born(i), q.today); visible {
+		if visible, _, _ := i.Shown(q.born(i), q.today); visible {
 			out = append(out, i)
 		}
 	}
@@ -185,7 +185,7 @@ func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, e
 			if d.subject == q.subject || slices.Contains(q.linked, d.subject) {
 				continue
 			}
-			if visible, _, _ := shown(d.plan, schemas.Date(d.records[0].Born), q.today); !visible {
+			if visible, _, _ := d.plan.Shown(schemas.Date(d.records[0].Born), q.today); !visible {
 				continue
 			}
 			i, known := at[d.subject]
@@ -330,7 +330,7 @@ func (m *Matcher) byDetails(ctx context.Context, q *inquiry, ref schemas.Subject
 func (m *Matcher) indicator(q *inquiry, of []schemas.Indicator, current, over schemas.Reason) schemas.Decision {
 	d := schemas.Decision{State: schemas.StateIndicatorEnded, Reason: over, Subject: of[0].SubjectRef}
 	for _, i := range of {
-		_, ended, until := shown(i, q.born(i), q.today)
+		_, ended, until := i.Shown(q.born(i), q.today)
 		if !ended {
 			d.State, d.Reason = schemas.StateIndicator, current
 		}

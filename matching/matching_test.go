@@ -50,7 +50,7 @@ func TestPlansInTime(t *testing.T) {
 		"unborn, no date, long ended":    {unborn("2026-10-01", ""), "1995-01-01", "2026-10-30", "hidden"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			visible, ended, _ := shown(c.i, c.born, c.today)
+			visible, ended, _ := c.i.Shown(c.born, c.today)
 			got := map[[2]bool]string{{false, false}: "hidden", {false, true}: "hidden", {true, false}: "current", {true, true}: "ended"}[[2]bool{visible, ended}]
 			if got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
@@ -72,14 +72,14 @@ func TestAPlanIsShownWithoutAGap(t *testing.T) {
 		phase := 0 // 0 before, 1 current, 2 ended, 3 over
 		for d := range 1500 {
 			today := schemas.Date("2024-01-01").AddDays(d)
-			visible, ended, until := shown(i, born, today)
+			visible, ended, until := i.Shown(born, today)
 			now := 0
 			switch {
 			case visible && !ended:
 				now = 1
 			case visible:
 				now = 2
-				if until != i.PlanEnd.AddDays(endedDays) {
+				if until != i.PlanEnd.AddDays(schemas.EndedDays) {
 					t.Fatalf("shown until %s", until)
 				}
 			case today >= start:
@@ -89,7 +89,7 @@ func TestAPlanIsShownWithoutAGap(t *testing.T) {
 				t.Fatalf("%s: phase %d after %d", today, now, phase)
 			}
 			phase = now
-			if visible && today >= born.AddYears(adultYears) {
+			if visible && today >= born.AddYears(schemas.AdultYears) {
 				t.Fatalf("shown to be a child on %s, born %s", today, born)
 			}
 		}

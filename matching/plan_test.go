@@ -56,7 +56,7 @@ func TestTheTableOfPlans(t *testing.T) {
 			} else {
 				show = show && (!over || n-day(i.PlanEnd) <= 365) && today < born.AddYears(18)
 			}
-			if got, _, _ := shown(i, born, today); got != show {
+			if got, _, _ := i.Shown(born, today); got != show {
 				t.Fatalf("%+v is shown: %v, want %v", i, got, show)
 			}
 			if show {

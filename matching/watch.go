@@ -44,7 +44,7 @@ func Watch(plans []schemas.Indicator, links []schemas.Link, now time.Time, today
 		}
 	}
 	for _, i := range plans {
-		visible, ended, _ := shown(i, i.Person.DateOfBirth, today)
+		visible, ended, _ := i.Shown(i.Person.DateOfBirth, today)
 		switch {
 		case !visible || ended:
 		case i.PlanType == schemas.PlanUnborn && i.ExpectedDate != "" && i.ExpectedDate < today && !hasSuccessor(i, born[i.Authority]):
@@ -74,7 +74,7 @@ func Watch(plans []schemas.Indicator, links []schemas.Link, now time.Time, today
 // be the one that was expected.
 func hasSuccessor(unborn schemas.Indicator, children []schemas.Indicator) bool {
 	family := compare.FamilyName(unborn.Person.FamilyName)
-	from, to := unborn.ExpectedDate.AddDays(-earlyDays), unborn.ExpectedDate.AddDays(unbornDays)
+	from, to := unborn.ExpectedDate.AddDays(-earlyDays), unborn.ExpectedDate.AddDays(schemas.UnbornDays)
 	return slices.ContainsFunc(children, func(c schemas.Indicator) bool {
 		return c.Person.DateOfBirth >= from && c.Person.DateOfBirth <= to && compare.FamilyNames(family, compare.FamilyName(c.Person.FamilyName)) >= compare.Phonetic
 	})
@@ -83,7 +83,7 @@ func hasSuccessor(unborn schemas.Indicator, children []schemas.Indicator) bool {
 // transfers compares the plans of one child that are of different authorities.
 func transfers(of []schemas.Indicator, today schemas.Date, about func(schemas.NoticeKind, schemas.Indicator, schemas.Date, ...string)) {
 	for _, a := range of {
-		visible, ended, _ := shown(a, a.Person.DateOfBirth, today)
+		visible, ended, _ := a.Shown(a.Person.DateOfBirth, today)
 		if !visible {
 			continue
 		}
@@ -91,7 +91,7 @@ func transfers(of []schemas.Indicator, today schemas.Date, about func(schemas.No
 			if b.Authority == a.Authority {
 				continue
 			}
-			current, over, _ := shown(b, b.Person.DateOfBirth, today)
+			current, over, _ := b.Shown(b.Person.DateOfBirth, today)
 			current = current && !over
 			switch {
 			case !current:

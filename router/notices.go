@@ -10,9 +10,9 @@ import (
 	"cpis/schemas"
 )
 
-// noticesKept is how long the notice topic holds its records, and so how far
+// NoticesKept is how long the notice topic holds its records, and so how far
 // back it is known what was sent.
-const noticesKept = 30 * 24 * time.Hour
+const NoticesKept = 30 * 24 * time.Hour
 
 // Notices sends notices that no registration gives rise to.
 type Notices struct {
@@ -30,7 +30,7 @@ func (n *Notices) Send(ctx context.Context, list []schemas.Notice) (int, error) 
 		return 0, nil
 	}
 	sent := map[string]bool{}
-	err := ReadSince(ctx, n.Client, schemas.TopicNotice, n.Now().Add(-noticesKept), func(r topics.Record) error {
+	err := ReadSince(ctx, n.Client, schemas.TopicNotice, n.Now().Add(-NoticesKept), func(r topics.Record) error {
 		sent[headersOf(r)["ce_id"]] = true
 		return nil
 	})

@@ -37,17 +37,22 @@ type Tell struct {
 	Logger  *slog.Logger
 }
 
+// delivered are ids of notices that were. Safe for concurrent use.
+type delivered struct{ ids sync.Map }
+
+func (d *delivered) has(id string) bool { _, ok := d.ids.Load(id); return ok }
+func (d *delivered) add(id string)      { d.ids.Store(id, true) }
+
 // Open reads back what was delivered.
 func (t *Tell) Open(ctx context.Context, _ *topics.Assignment) (Work, error) {
-	var mu sync.Mutex
-	done := map[string]bool{} // guarded by mu
+	done := &delivered{}
 	err := ReadSince(ctx, t.Client, schemas.TopicDelivery, t.Now().Add(-2*TellFor), func(r topics.Record) error {
 		var d schemas.Delivery
 		if err := t.Codec.Decode(ctx, schemas.TopicDelivery, r.Value, &d); err != nil {
 			return err
 		}
 		if d.State == schemas.Delivered {
-			done[d.NoticeID] = true
+			done.add(d.NoticeID)
 		}
 		return nil
 	})
@@ -57,27 +62,19 @@ func (t *Tell) Open(ctx context.Context, _ *topics.Assignment) (Work, error) {
 	return Work{Handle: func(ctx context.Context, tasks []Task) []error {
 		errs := make([]error, len(tasks))
 		for i, task := range tasks {
-			errs[i] = t.tell(ctx, task, func(id string) bool {
-				mu.Lock()
-				defer mu.Unlock()
-				return done[id]
-			}, func(id string) {
-				mu.Lock()
-				defer mu.Unlock()
-				done[id] = true
-			})
+			errs[i] = t.tell(ctx, task, done)
 		}
 		return errs
 	}}, nil
 }
 
-func (t *Tell) tell(ctx context.Context, task Task, done func(string) bool, note func(string)) error {
+func (t *Tell) tell(ctx context.Context, task Task, done *delivered) error {
 	var n schemas.Notice
 	if err := t.Codec.Decode(ctx, schemas.TopicNotice, task.Value, &n); err != nil {
 		return err
 	}
 	to := t.Tellers[n.Authority]
-	if to == nil || n.Held() || done(n.NoticeID) {
+	if to == nil || n.Held() || done.has(n.NoticeID) {
 		return nil
 	}
 	n.Access = OpenedAccess(t.Keys, n, t.Logger)
@@ -87,7 +84,7 @@ func (t *Tell) tell(ctx context.Context, task Task, done func(string) bool, note
 	if err := (&Deliveries{t.Publisher, t.Keys}).Note(ctx, DeliveryOf(n, schemas.Delivered, t.Now())); err != nil {
 		return err
 	}
-	note(n.NoticeID)
+	done.add(n.NoticeID)
 	return nil
 }
 
@@ -177,7 +174,7 @@ func (f *Fetched) Confirm(ctx context.Context, code schemas.AuthorityCode, parti
 	defer f.mu.Unlock()
 	if f.done == nil {
 		done := map[string]bool{}
-		err := ReadSince(ctx, f.Client, schemas.TopicDelivery, f.Now().Add(-noticesKept), func(r topics.Record) error {
+		err := ReadSince(ctx, f.Client, schemas.TopicDelivery, f.Now().Add(-NoticesKept), func(r topics.Record) error {
 			var d schemas.Delivery
 			if err := f.Codec.Decode(ctx, schemas.TopicDelivery, r.Value, &d); err != nil {
 				return err

@@ -74,7 +74,7 @@ func (w *Watchman) Step(ctx context.Context) error {
 		w.next, w.sent = map[schemas.Topic][]int64{}, map[string]bool{}
 		w.attended, w.opened, w.quiet = map[string][]schemas.Notice{}, map[string][]schemas.Audit{}, map[schemas.AuthorityCode]schemas.Notice{}
 		w.waiting = map[string]schemas.Notice{}
-		for t, back := range map[schemas.Topic]time.Duration{schemas.TopicNotice: noticesKept, schemas.TopicAudit: viewWindow + MaxUnopened, schemas.TopicDelivery: noticesKept} {
+		for t, back := range map[schemas.Topic]time.Duration{schemas.TopicNotice: NoticesKept, schemas.TopicAudit: viewWindow + MaxUnopened, schemas.TopicDelivery: NoticesKept} {
 			at, err := w.Notices.Client.OffsetsAt(ctx, t, now.Add(-back))
 			if err != nil {
 				return fmt.Errorf("watch notices: %w", err)

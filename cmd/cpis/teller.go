@@ -157,12 +157,9 @@ func (m messenger) own(ctx context.Context, code schemas.AuthorityCode, r topics
 	return n, true, nil
 }
 
-// noticesKept is how far back a notice can be answered.
-const noticesKept = 30 * 24 * time.Hour
-
 // Find gives one notice of an authority.
 func (m messenger) Find(ctx context.Context, code schemas.AuthorityCode, id string) (found schemas.Notice, ok bool, err error) {
-	err = router.ReadSince(ctx, m.client, schemas.TopicNotice, time.Now().Add(-noticesKept), func(r topics.Record) error {
+	err = router.ReadSince(ctx, m.client, schemas.TopicNotice, time.Now().Add(-router.NoticesKept), func(r topics.Record) error {
 		n, own, err := m.own(ctx, code, r)
 		if own && n.NoticeID == id {
 			found, ok = n, true

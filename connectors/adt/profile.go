@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cpis/connectors/hl7"
+	"cpis/connectors/identity"
 	"cpis/schemas"
 )
 
@@ -190,13 +191,7 @@ func (p *Profile) Admits(s Sender) bool {
 	case p.Certificate != "":
 		return slices.Contains(s.Names, p.Certificate)
 	case s.Mutual:
-		var codes []string
-		for _, name := range s.Names {
-			if code, ok := strings.CutPrefix(name, "urn:ods:"); ok {
-				codes = append(codes, code)
-			}
-		}
-		return len(codes) == 1 && p.ODS.Under(codes[0]) // of two nobody can tell which is meant
+		return identity.Organisation(s.Names).Covers(p.ODS)
 	}
 	return true
 }

@@ -72,25 +72,36 @@ func callerOf(state *tls.ConnectionState, subjects map[string]string) Caller {
 	if len(state.VerifiedChains) == 0 || len(state.PeerCertificates) == 0 {
 		return Caller{Kind: Nobody}
 	}
-	return holder(state.PeerCertificates[0], subjects)
+	return Holds(state.PeerCertificates[0], subjects)
 }
 
-func holder(leaf *x509.Certificate, subjects map[string]string) Caller {
-	var found []Caller
-	for _, u := range leaf.URIs {
-		if c, ok := organisation(u.String()); ok {
-			found = append(found, c)
-		}
-	}
+// Holds says which organisation a certificate is of.
+func Holds(leaf *x509.Certificate, subjects map[string]string) Caller {
 	if len(leaf.URIs) == 0 {
-		if c, ok := organisation(subjects[leaf.Subject.String()]); ok {
-			found = append(found, c)
+		return Organisation([]string{subjects[leaf.Subject.String()]})
+	}
+	var names []string
+	for _, u := range leaf.URIs {
+		names = append(names, u.String())
+	}
+	return Organisation(names)
+}
+
+// Organisation is the one that names tell of; Nobody where they tell of none, or of
+// several, for then nobody can tell which is meant.
+func Organisation(names []string) Caller {
+	found := Caller{Kind: Nobody}
+	for _, name := range names {
+		c, ok := organisation(name)
+		if !ok {
+			continue
 		}
+		if found.Kind != Nobody {
+			return Caller{Kind: Nobody}
+		}
+		found = c
 	}
-	if len(found) != 1 { // of two nobody can tell which is meant
-		return Caller{Kind: Nobody}
-	}
-	return found[0]
+	return found
 }
 
 // organisation reads one URI name. Its code is taken as it stands: no blanks, no

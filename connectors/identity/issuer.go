@@ -174,7 +174,3 @@ func ReadCertificate(file string) (*x509.Certificate, error) {
 	}
 	return nil, fmt.Errorf("read certificate: no certificate in %s", file)
 }
-
-// Holds says whose certificate it is: the name it gives its holder, or the kind of
-// caller it is taken for.
-func Holds(c *x509.Certificate, subjects map[string]string) Caller { return holder(c, subjects) }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,7 +66,7 @@ func (r Right) permits(c Caller, code string) bool {
 	return slices.Contains(r.Who, c.Kind) && (!r.Own || c.Kind != Authority || c.Code == code)
 }
 
-// Table writes the rights for documents: a line for each route.
+// Table writes the rights as SECURITY.md has them: a line for each route.
 func Table() string {
 	var b strings.Builder
 	b.WriteString("| route | local | authority | provider | operations | why |\n|---|---|---|---|---|---|\n")
@@ -148,13 +147,4 @@ func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
 	w.Header().Set("Connection", "close")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
-}
-
-// Routes lists the routes of the table, sorted.
-func Routes() []string {
-	out := map[string]bool{}
-	for _, r := range Rights() {
-		out[r.Route] = true
-	}
-	return slices.Sorted(maps.Keys(out))
 }

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -258,7 +259,7 @@ func (s *Service) postRecords(ctx context.Context, in *records) (*huma.StreamRes
 		p.File = fileCorrupt
 		return nil, p
 	}
-	if !contains(clientVersions(), in.Client) {
+	if !slices.Contains(clientVersions(), in.Client) {
 		return nil, s.problem(&schemas.Refusal{Code: "CPIS-L035", Location: "Cpis-Client", Reason: "want " + strings.Join(clientVersions()[1:], ", ")})
 	}
 	ctx, cancel := context.WithTimeout(ctx, uploadTime)
@@ -284,13 +285,4 @@ func (s *Service) postRecords(ctx context.Context, in *records) (*huma.StreamRes
 		c.SetStatus(status)
 		_ = json.NewEncoder(c.BodyWriter()).Encode(result)
 	}}, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

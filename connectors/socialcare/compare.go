@@ -1,6 +1,7 @@
 package socialcare
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -125,13 +126,8 @@ func sameRecord(a, b schemas.Indicator) bool {
 
 // live reports whether a plan is shown as current on a day.
 func live(i schemas.Indicator, today schemas.Date) bool {
-	if i.Withdrawn || i.PlanStart > today || i.PlanEnd != "" && i.PlanEnd < today {
-		return false
-	}
-	if i.PlanType == schemas.PlanUnborn {
-		return i.ExpectedDate == "" || today <= i.ExpectedDate.AddDays(28)
-	}
-	return i.Person.DateOfBirth == "" || today < i.Person.DateOfBirth.AddYears(18)
+	visible, ended, _ := i.Shown(i.Person.DateOfBirth, today)
+	return visible && !ended
 }
 
 // hides reports whether a change takes a current plan from view, now or on a day
@@ -203,6 +199,6 @@ func (j *job) recorded() schemas.Upload {
 			u.Counts = append(u.Counts, schemas.Count{Name: name, Count: int64(n)})
 		}
 	}
-	slices.SortFunc(u.Counts, func(a, b schemas.Count) int { return cmpText(a.Name, b.Name) })
+	slices.SortFunc(u.Counts, func(a, b schemas.Count) int { return cmp.Compare(a.Name, b.Name) })
 	return u
 }

@@ -10,14 +10,10 @@ import (
 
 // How long records are kept once nothing of them is shown.
 const (
-	purgeAfter      = 30  // days after a plan is shown for the last time: a late correction finds it
-	withdrawnFor    = 400 // days that a version is kept of what was taken back: longer than any file is late
-	purgeMost       = 20  // records that may go in a day whatever their share
-	purgeMostShare  = 20  // percent of an authority's records that may go in a day
-	endedShown      = 365 // days an ended plan is shown (CP-IS)
-	unbornShown     = 28  // days after the expected date that an unborn plan is shown
-	adult           = 18  // years: nothing about a child is shown from that birthday on
-	purgeTooManyFmt = "%d of %d records would go: is the clock right?"
+	purgeAfter     = 30  // days after a plan is shown for the last time: a late correction finds it
+	withdrawnFor   = 400 // days that a version is kept of what was taken back: longer than any file is late
+	purgeMost      = 20  // records that may go in a day whatever their share
+	purgeMostShare = 20  // percent of an authority's records that may go in a day
 )
 
 // Purge removes an authority's records of which nothing is shown any more, in its
@@ -42,7 +38,7 @@ func (s *Service) Purge(ctx context.Context, code schemas.AuthorityCode) (int, e
 	case n == 0:
 		return 0, nil
 	case n > purgeMost && n*100 > len(held)*purgeMostShare:
-		return 0, fmt.Errorf("purge records: "+purgeTooManyFmt, n, len(held))
+		return 0, fmt.Errorf("purge records: %d of %d would go: is the clock right?", n, len(held))
 	}
 	if err := s.store.Commit(ctx, c); err != nil {
 		return 0, fmt.Errorf("purge records: %w", err)
@@ -57,19 +53,10 @@ func past(i schemas.Indicator, now time.Time, today schemas.Date) bool {
 	if i.Withdrawn {
 		return now.Sub(i.ReceivedAt) > withdrawnFor*24*time.Hour
 	}
-	var last schemas.Date // on which something is shown
-	switch {
-	case i.PlanType == schemas.PlanUnborn && i.ExpectedDate != "":
-		last = i.ExpectedDate.AddDays(unbornShown)
-	case i.PlanType == schemas.PlanUnborn && i.PlanEnd != "":
-		last = i.PlanEnd.AddDays(unbornShown)
-	case i.PlanType != schemas.PlanUnborn && i.PlanEnd != "":
-		last = i.PlanEnd.AddDays(endedShown)
+	day := today.AddDays(-purgeAfter)
+	if i.PlanStart > day { // its time may be still to come
+		return false
 	}
-	if born := i.Person.DateOfBirth; i.PlanType != schemas.PlanUnborn && born != "" {
-		if grown := born.AddYears(adult); last == "" || grown < last {
-			last = grown
-		}
-	}
-	return last != "" && last.AddDays(purgeAfter) < today
+	visible, _, _ := i.Shown(i.Person.DateOfBirth, day)
+	return !visible // what is not shown once it has begun never is again
 }

@@ -20,8 +20,8 @@ func TestWhatIsShownNoMoreIsRemoved(t *testing.T) {
 		"shown until 30 days ago":       {schemas.Indicator{PlanType: "LAC", PlanEnd: "2025-10-25"}, false},
 		"shown until 31 days ago":       {schemas.Indicator{PlanType: "LAC", PlanEnd: "2025-10-24"}, true},
 		"17, with a plan":               {schemas.Indicator{PlanType: "CPP", Person: schemas.Person{DateOfBirth: "2008-11-25"}}, false},
-		"18 a month ago":                {schemas.Indicator{PlanType: "CPP", Person: schemas.Person{DateOfBirth: "2008-10-25"}}, false},
-		"18 for longer":                 {schemas.Indicator{PlanType: "CPP", Person: schemas.Person{DateOfBirth: "2008-10-24"}}, true},
+		"18 a month ago":                {schemas.Indicator{PlanType: "CPP", Person: schemas.Person{DateOfBirth: "2008-10-26"}}, false},
+		"18 for longer":                 {schemas.Indicator{PlanType: "CPP", Person: schemas.Person{DateOfBirth: "2008-10-25"}}, true},
 		"a mother of forty":             {schemas.Indicator{PlanType: "UNBORN", ExpectedDate: "2027-01-01", Person: schemas.Person{DateOfBirth: "1986-01-01"}}, false},
 		"due 58 days ago":               {schemas.Indicator{PlanType: "UNBORN", ExpectedDate: "2026-09-27"}, false},
 		"due 59 days ago":               {schemas.Indicator{PlanType: "UNBORN", ExpectedDate: "2026-09-26"}, true},
@@ -30,6 +30,7 @@ func TestWhatIsShownNoMoreIsRemoved(t *testing.T) {
 		"without any date":              {schemas.Indicator{PlanType: "UNBORN"}, false},
 		"taken back 400 days ago":       {schemas.Indicator{Withdrawn: true, ReceivedAt: now.AddDate(0, 0, -400)}, false},
 		"taken back 401 days ago":       {schemas.Indicator{Withdrawn: true, ReceivedAt: now.AddDate(0, 0, -401)}, true},
+		"begins next year":              {schemas.Indicator{PlanType: "CPP", PlanStart: "2027-01-01"}, false},
 		"an end to come, and then 365":  {schemas.Indicator{PlanType: "CPP", PlanEnd: "2027-11-24"}, false},
 		"ended, and 18 before it faded": {schemas.Indicator{PlanType: "CPP", PlanEnd: "2026-09-01", Person: schemas.Person{DateOfBirth: "2008-09-02"}}, true},
 	} {

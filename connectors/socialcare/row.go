@@ -202,13 +202,13 @@ func (it *item) dates(today schemas.Date, odd notes) {
 		refuse(it, "CPIS-L014", "plan_start", "missing")
 	case i.PlanEnd != "" && i.PlanEnd < i.PlanStart:
 		refuse(it, "CPIS-L015", "plan_end", "lies before plan_start")
-	case i.PlanEnd != "" && i.PlanEnd.AddDays(365) < today:
+	case i.PlanEnd != "" && i.PlanEnd.AddDays(schemas.EndedDays) < today:
 		refuse(it, "CPIS-L016", "plan_end", "more than 365 days ago")
 	case i.PlanType == schemas.PlanUnborn && i.ExpectedDate == "":
 		refuse(it, "CPIS-L017", "expected_delivery_date", "missing")
 	case i.PlanType != schemas.PlanUnborn && i.ExpectedDate != "":
 		refuse(it, "CPIS-L017", "expected_delivery_date", "only an unborn plan has one")
-	case i.PlanType != schemas.PlanUnborn && i.Person.DateOfBirth.AddYears(18) <= today:
+	case i.PlanType != schemas.PlanUnborn && i.Person.DateOfBirth.AddYears(schemas.AdultYears) <= today:
 		refuse(it, "CPIS-L018", "date_of_birth", "18 or older")
 	}
 }

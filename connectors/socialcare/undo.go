@@ -2,7 +2,6 @@ package socialcare
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 
 	"cpis/schemas"
 )
-
-func cmpText(a, b string) int { return cmp.Compare(a, b) }
 
 // stood is what stood under a key before a file, as it is kept. The person is
 // sealed as it is on the topic.
