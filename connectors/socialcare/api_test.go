@@ -225,12 +225,15 @@ func TestAStreamIsAnsweredAsItComes(t *testing.T) {
 	if v := next(); v.Row != 4 || v.Outcome != "ended" {
 		t.Errorf("%+v", v)
 	}
-	send(`{"record_id":"A2","address":"1 Road"}` + "\n")
-	if !lines.Scan() || !strings.Contains(lines.Text(), "CPIS-L021") || strings.Contains(lines.Text(), "Road") {
+	send(jsonRow(`,"version":3`) + `{"record_id":"A2","address":"1 Road"}` + "\n" + jsonRow(`,"version":4`))
+	if v := next(); v.Row != 5 || v.Outcome != "changed" {
+		t.Errorf("a good record beside one that must not be shared: %+v", v)
+	}
+	if !lines.Scan() || !strings.Contains(lines.Text(), "CPIS-L021") || !strings.Contains(lines.Text(), "line 6") || strings.Contains(lines.Text(), "Road") {
 		t.Errorf("what must not be shared: %s", lines.Text())
 	}
 	_ = pw.Close()
-	if a := s.authorities["E06A"]; a.Received != 3 || a.Refused != 1 || len(s.uploads) != 0 {
+	if a := s.authorities["E06A"]; a.Received != 4 || a.Refused != 1 || len(s.uploads) != 0 || s.held["E06A/ref-00018/CPP"].Version != 3 {
 		t.Errorf("%+v", a)
 	}
 }

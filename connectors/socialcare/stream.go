@@ -116,6 +116,11 @@ func (s *Service) serveStream(ctx context.Context, code schemas.AuthorityCode, i
 					failed, open = l.err, false
 					break gather
 				}
+				// What must not be shared ends the stream, and harms nothing before it.
+				if failed = (&Row{Line: from + n, Raw: l.text, Fields: map[string]string{}}).parse(); failed != nil {
+					open = false
+					break gather
+				}
 				if pause == nil {
 					pause = time.After(streamPause)
 				}
