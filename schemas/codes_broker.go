@@ -22,6 +22,19 @@ func webCodes() []Entry {
 	}
 }
 
+func auditCodes() []Entry {
+	return []Entry{
+		{"CPIS-A001", "The audit log is not what was signed", "The audit topic was cut, or holds other records than those whose hashes were signed before: somebody rewrote it, or it was put back from an older copy.",
+			"Keep everything as it is. Compare copies with `cpis audit verify`, beginning with those of authorities and trusts; treat it as tampering until you know better.", "No head of this part of the log is signed any more. Registrations are answered and recorded as ever."},
+		{"CPIS-A002", "Entries of the audit log have expired before they were taken in", "The audit topic keeps its records for a limited time, and the folder of hashes, or the copy, is older than that.",
+			"Put back the folder of hashes from another process with the role audit, or from a backup. For a copy: continue an older one, or give --server, so that hashes stand in for what is gone.", "Nothing was changed."},
+		{"CPIS-A003", "A copy of the audit log is not what was signed", "At least one entry was changed, dropped, moved, repeated or cut off, in the copy or before it was made.",
+			"Take a new copy and verify that: if it is fine, the old copy is damaged. If it is not, tell the information governance leads of every organisation concerned, and keep both.", "Nothing was changed; the first bad entry is named."},
+		{"CPIS-A004", "The audit log is not the one that was witnessed", "The broker shows a history that does not continue the one it showed before, both signed with its key.",
+			"Keep the folder of the witness: it holds both heads, which is proof. Tell the broker's operators, their information governance lead, and the other witnesses.", "The new head was not signed."},
+	}
+}
+
 func recordCodes() []Entry {
 	return []Entry{
 		{"CPIS-K001", "A record on a topic cannot be read", "Its schema id is not known to the registry, or its bytes do not follow the schema it names.",

@@ -19,6 +19,7 @@ import (
 	"cpis/connectors/notice"
 	"cpis/connectors/socialcare"
 	"cpis/router"
+	"cpis/router/audit"
 	"cpis/schemas"
 )
 
@@ -30,7 +31,7 @@ type Config struct {
 	// Default cpis-data. Empty with `demo`: nothing is kept.
 	Data string `yaml:"data"`
 	// Roles are the parts of the system this process runs: intake, matcher,
-	// delivery, web. Default: all.
+	// delivery, web, audit. Default: all.
 	Roles []string `yaml:"roles"`
 
 	Kafka    KafkaConfig    `yaml:"kafka"`
@@ -45,6 +46,8 @@ type Config struct {
 	// Authorities are local authorities for which something is set. One that is
 	// not listed is taken as the defaults have it.
 	Authorities []AuthorityConfig `yaml:"authorities"`
+	// Audit says whose audit log this is, and who witnesses it.
+	Audit AuditConfig `yaml:"audit"`
 	// Notices says where notices may be sent at all.
 	Notices notice.Guard `yaml:"notices"`
 	// Demographics is a file that says who NHS numbers are, such as the answer to
@@ -159,6 +162,17 @@ func (p PatternConfig) rule() router.PatternRule {
 	return router.PatternRule{Days: p.Days, Settings: p.Settings, Visits: p.Visits}
 }
 
+// AuditConfig is about the log that is computed over the audit topic.
+type AuditConfig struct {
+	// Name of the log, by which its heads are told from those of any other in the
+	// world: a host name of the broker. It is fixed in the key when that is made.
+	// Default cpis.invalid.
+	Name string `yaml:"name"`
+	// Witnesses are public keys of authorities and trusts who sign the log's heads,
+	// as `cpis audit keygen` prints them. Default none.
+	Witnesses []string `yaml:"witnesses"`
+}
+
 // LogConfig is what goes to standard error.
 type LogConfig struct {
 	// Level is debug, info, warn or error. Default info.
@@ -175,7 +189,7 @@ func defaults() map[string]any {
 		"mllp.listen": "127.0.0.1:2575", "http.listen": "127.0.0.1:8080",
 		"matching.startup_grace": "10s", "matching.late_after": "36h", "matching.verify_every": "6h", "matching.stale_after": "4320h",
 		"matching.pattern.days": 28, "matching.pattern.settings": 3, "matching.pattern.visits": 4,
-		"log.level": "info", "log.format": "auto",
+		"audit.name": "cpis.invalid", "log.level": "info", "log.format": "auto",
 	}
 }
 
@@ -185,9 +199,10 @@ const (
 	roleMatcher  = "matcher"
 	roleDelivery = "delivery"
 	roleWeb      = "web"
+	roleAudit    = "audit"
 )
 
-func allRoles() []string { return []string{roleIntake, roleMatcher, roleDelivery, roleWeb} }
+func allRoles() []string { return []string{roleIntake, roleMatcher, roleDelivery, roleWeb, roleAudit} }
 
 func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }
 
@@ -278,6 +293,12 @@ func (c *Config) check() error {
 	}
 	if _, err := c.Matching.open(); err != nil {
 		bad("matching", "%v", err)
+	}
+	if c.Audit.Name == "" || strings.ContainsAny(c.Audit.Name, "+ \t\n") {
+		bad("audit.name", "want the name of a host, without blanks and plus signs")
+	}
+	if _, err := audit.WitnessKeys(c.Audit.Witnesses); err != nil {
+		bad("audit.witnesses", "%v", err)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		bad("log.level", "%q is none of debug, info, warn, error", c.Log.Level)

@@ -32,7 +32,7 @@ func environment(env []string) (map[string]any, error) {
 			return nil, &schemas.Refusal{Code: "CPIS-C001", Location: name, Reason: "no such setting; nearest is " + nearest(name, names)}
 		}
 		switch known[i] {
-		case "roles", "kafka.brokers":
+		case "roles", "kafka.brokers", "audit.witnesses":
 			out[known[i]] = splitList(value)
 		default:
 			out[known[i]] = value

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -177,6 +178,18 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		counter("stage_retries_total", "Times a record of a stage had to wait.", st.Retried, "stage", name)
 		counter("stage_dead_letters_total", "Records a stage has set aside.", st.Dead, "stage", name)
 		gauge("stage_pending_records", "Records a stage has read and not finished.", float64(st.Pending), "stage", name)
+	}
+	if m.notary != nil {
+		for _, l := range m.notary.States() {
+			at := []string{"log", strconv.Itoa(l.Log)}
+			broken := 0.0
+			if l.Broken != "" {
+				broken = 1
+			}
+			gauge("audit_signed_entries", "Entries of the audit log that are signed.", float64(l.Size), at...)
+			gauge("audit_witnessed_entries", "Entries of the audit log under a head that a witness signed.", float64(l.Cosigned), at...)
+			gauge("audit_broken", "1 where the audit log is not what was signed; it must be 0.", broken, at...)
+		}
 	}
 	if m.reader != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTime)

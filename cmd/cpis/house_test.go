@@ -63,6 +63,8 @@ func TestConfigurationMistakes(t *testing.T) {
 		"proof nobody can give":   {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, certificate: \"urn:ods:RXX\"}\n", "", "CPIS-C002", "no listener asks"},
 		"reply in clear":          {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, reply: {address: \"10.0.0.1:2575\"}}\n", "", "CPIS-C003", "reply.address"},
 		"answer policy":           {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, answer: {on_permanent: CE}}\n", "", "CPIS-C002", "on_permanent"},
+		"a log without name":      {"audit: {name: \"a b\"}\n", "", "CPIS-C002", "audit.name"},
+		"a witness without key":   {"audit: {witnesses: [aford]}\n", "", "CPIS-C002", "audit.witnesses"},
 		"no YAML":                 {"a: [", "", "CPIS-C002", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +123,7 @@ func TestImportsPointDown(t *testing.T) {
 	allowed := map[string][]string{
 		"schemas": nil, "connectors": {"schemas"}, "connectors/hl7": nil, "connectors/mllp": {"connectors", "connectors/hl7", "connectors/identity"}, "connectors/identity": {"connectors", "schemas"},
 		"connectors/adt": {"connectors/hl7", "connectors/identity", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/identity", "connectors/mllp", "schemas", "schemas/contact"},
-		"connectors/socialcare": {"connectors", "schemas", "schemas/contact"}, "connectors/notice": {"connectors", "schemas"}, "schemas/contact": {"schemas"}, "router/topics": {"schemas"}, "router": {"connectors", "router/topics", "schemas"},
+		"connectors/socialcare": {"connectors", "schemas", "schemas/contact"}, "connectors/notice": {"connectors", "schemas"}, "schemas/contact": {"schemas"}, "router/topics": {"schemas"}, "router": {"connectors", "router/topics", "schemas"}, "router/audit": {"connectors", "router", "router/topics", "schemas"},
 		"matching/index": {"schemas"}, "matching/compare": nil, "matching/weigh": {"matching/compare"}, "matching": {"matching/compare", "matching/index", "matching/weigh", "schemas", "schemas/contact"},
 		"matching/population": {"matching/compare", "matching/weigh"}, "matching/evaluate": {"matching", "matching/compare", "matching/weigh", "schemas"}, "deploy/embedded": nil,
 	}

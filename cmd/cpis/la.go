@@ -16,7 +16,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cpis/connectors/identity"
 	"cpis/connectors/socialcare"
 	"cpis/schemas"
 )
@@ -24,20 +23,17 @@ import (
 // laShell is what the commands of an authority share.
 type laShell struct {
 	*shell
-	authority, server, by string
-	asJSON                bool
-	files                 identity.TLSConfig
+	brokerFlags
+	authority, by string
+	asJSON        bool
 }
 
 func (s *shell) la() *cobra.Command {
 	l := &laShell{shell: s}
 	root := &cobra.Command{Use: "la", Short: "A local authority's plans, contacts and notices"}
 	root.PersistentFlags().StringVar(&l.authority, "authority", "", "code of the local authority")
-	root.PersistentFlags().StringVar(&l.server, "server", "", "address of the broker; default http:// and http.listen")
 	root.PersistentFlags().StringVar(&l.by, "by", "", "who you are: a second person has to have another name")
-	root.PersistentFlags().StringVar(&l.files.Certificate, "tls-certificate", "", "the authority's certificate, for a broker at https")
-	root.PersistentFlags().StringVar(&l.files.Key, "tls-key", "", "its key")
-	root.PersistentFlags().StringVar(&l.files.Authorities, "tls-authorities", "", "who certifies the broker; default those of the system")
+	l.add(root.PersistentFlags())
 	root.PersistentFlags().BoolVar(&l.asJSON, "json", false, "print JSON")
 	root.AddCommand(l.upload(), l.check(), l.template(), l.contacts(), l.health(), l.uploads(), l.approve(), l.cancel(), l.undo(), l.snapshot(), l.notices(), l.answer(), l.keygen(), l.stream())
 	return root
@@ -45,32 +41,13 @@ func (s *shell) la() *cobra.Command {
 
 // client is the broker's door for the authority.
 func (l *laShell) client() (socialcare.Client, error) {
-	c := socialcare.Client{Server: l.server, Authority: schemas.AuthorityCode(l.authority)}
+	c := socialcare.Client{Authority: schemas.AuthorityCode(l.authority)}
 	if !c.Authority.Valid() {
 		return c, exit{exitUsage, errors.New("say whose records these are with --authority CODE (3 to 9 letters and digits)")}
 	}
-	if c.Server == "" {
-		config, err := l.load()
-		if err != nil {
-			return c, err
-		}
-		c.Server = "http://" + config.HTTP.Listen
-		if config.HTTP.TLS.Set() {
-			c.Server = "https://" + config.HTTP.Listen
-		}
-	}
-	if l.files.Set() {
-		u, err := url.Parse(c.Server)
-		if err != nil || u.Scheme != "https" {
-			return c, exit{exitUsage, errors.New("certificates are for a --server at https://")}
-		}
-		secure, err := identity.ClientTLS(l.files, u.Hostname())
-		if err != nil {
-			return c, exit{exitUsage, err}
-		}
-		c.HTTP = &http.Client{Transport: &http.Transport{TLSClientConfig: secure, ForceAttemptHTTP2: true}}
-	}
-	return c, nil
+	var err error
+	c.Server, c.HTTP, err = l.broker(l.brokerFlags)
+	return c, err
 }
 
 // ask calls an operation of the authority's door that takes no file.

@@ -27,6 +27,11 @@ func (s *system) openWeb() error {
 			return err
 		}
 	}
+	if s.notary != nil {
+		for route, handle := range s.notary.Routes() {
+			mux.HandleFunc(route, handle)
+		}
+	}
 	if err := mux.Err(); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"cpis/matching"
 	"cpis/matching/index"
 	"cpis/router"
+	"cpis/router/audit"
 	"cpis/router/topics"
 	"cpis/schemas"
 )
@@ -68,6 +69,7 @@ type system struct {
 	updates  *router.Stage
 	views    *router.Views
 	fetched  *router.Fetched
+	notary   *audit.Notary
 
 	tasks                []task
 	stops                []func() error
@@ -85,6 +87,7 @@ type task struct {
 //	mllp ─▶ feeds ─▶ intake ─▶ [registration] ─▶ decide ─▶ [audit] [notice] [outcome] ─▶ deliver ─▶ mllp
 //	http ─▶ socialcare ─▶ [indicator] [authority] ─▶ index writer ─▶ Redis ─▶ matcher ─┘
 //	[notice] ─▶ tell ─▶ webhook, drop folder; http ─▶ [delivery] ─▶ inform ─▶ mllp
+//	[audit] ─▶ notary ─▶ [checkpoint] ─▶ http ─▶ witnesses
 //
 // It is one straight line on purpose. Whatever is opened registers its stop on
 // the next line; Close runs the stops last in, first out.
@@ -169,6 +172,11 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 			if err := s.openDoor(l); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if c.has(roleAudit) {
+		if err := s.openNotary(ctx); err != nil {
+			return nil, err
 		}
 	}
 	if len(s.ownCertificates()) > 0 {

@@ -423,6 +423,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 		"POST /v1/authorities/{code}/uploads/{id}/cancel": la, "POST /v1/authorities/{code}/uploads/{id}/undo": la, "POST /v1/authorities/{code}/snapshots": la, "POST /v1/authorities/{code}/snapshots/{id}/commit": la,
 		"GET /v1/authorities/{code}/notices": la, "POST /v1/authorities/{code}/notices/{id}/answer": la, "POST /v1/views": view,
 		"GET /v1/template.csv": open, "GET /v1/template.md": open, "GET /v1/keys/updates": open, "GET /openapi.json": open, "GET /openapi.yaml": open, "GET /openapi-3.0.json": open, "GET /openapi-3.0.yaml": open,
+		"GET /v1/audit": open, "GET /v1/audit/{log}/checkpoint": open, "GET /v1/audit/{log}/cosigned": open, "GET /v1/audit/{log}/tile/{path...}": open, "POST /v1/audit/{log}/cosignature": "LOCAL AUTHORITY PROVIDER",
 		"GET /livez": open, "GET /version": open, "GET /readyz": ops, "GET /metrics": ops,
 	}
 	rights := Rights()
