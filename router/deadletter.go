@@ -97,10 +97,35 @@ func (d *DeadLetters) Quarantine(ctx context.Context, items ...Refused) error {
 			records, rest = append(records, r), rest[n:]
 		}
 	}
-	if err := d.Log.Produce(ctx, records...); err != nil {
+	told, err := d.refusals(items)
+	if err != nil {
+		return err
+	}
+	if err := d.Log.Produce(ctx, append(records, told...)...); err != nil {
 		return fmt.Errorf("keep quarantined bytes: %w", err)
 	}
 	return nil
+}
+
+// refusals are what the audit log has of refused inputs: one record for each sender and
+// code.
+func (d *DeadLetters) refusals(items []Refused) ([]topics.Record, error) {
+	var deeds []Deed
+	at := map[string]int{}
+	for _, it := range items {
+		key := it.Origin + "\x00" + it.Feed + "\x00" + string(it.Refusal.Code)
+		i, ok := at[key]
+		if !ok {
+			deed := Deed{Kind: schemas.AuditRefusal, Action: schemas.ActionMessageRefused, Feed: it.Feed, Code: it.Refusal.Code, About: d.Keys.ID("quarantine", it.Origin, it.Feed, string(it.Raw))}
+			if it.Origin == OriginSocialCare {
+				deed.Action, deed.Feed, deed.Organisation = schemas.ActionRecordRefused, "", it.Feed
+			}
+			i, at[key] = len(deeds), len(deeds)
+			deeds = append(deeds, deed)
+		}
+		deeds[i].Count++
+	}
+	return (&Recorder{d.Publisher, d.Keys}).Records(deeds...)
 }
 
 // quarantinePart is how many bytes of an input one record keeps: a value has a

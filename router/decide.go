@@ -344,6 +344,11 @@ func auditOf(o schemas.Outcome, id string) schemas.Audit {
 	a := schemas.Audit{AuditID: id, Kind: schemas.AuditDecision, At: o.DecidedAt, EventID: o.EventID, OutcomeID: o.OutcomeID, Corrects: o.Corrects,
 		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent, Repeat: o.Repeat,
 		AcceptedAt: o.AcceptedAt, SubjectRef: o.SubjectRef, Freshness: o.Freshness, SealedDetails: o.SealedDetails, Origin: o.Origin}
+	// Scheduled care is not shown to others; nor is what names nobody.
+	a.Stream = schemas.StreamGovernance
+	if o.State.Matched() && !o.Silent {
+		a.Stream = schemas.StreamHistory
+	}
 	for _, code := range authoritiesOf(&o) {
 		a.Authorities = append(a.Authorities, string(code))
 	}

@@ -75,9 +75,12 @@ func (s *sheet) fill(v reflect.Value, n *node) error {
 	for i, f := range n.fields {
 		field := v.Field(b.indexes[i])
 		value, err := any(nil), error(nil)
-		if f.node.kind == "union" {
+		switch {
+		case f.node.kind == "union":
 			value, err = s.union(i, field, f.node)
-		} else {
+		case f.mayLack(field):
+			value = f.fallback
+		default:
 			value, err = toNative(field, f.node)
 		}
 		if err != nil {
@@ -86,6 +89,12 @@ func (s *sheet) fill(v reflect.Value, n *node) error {
 		s.values[f.name] = value
 	}
 	return nil
+}
+
+// mayLack reports an enum without a value whose field has a default: that is how a
+// schema says that there may be none.
+func (f *field) mayLack(v reflect.Value) bool {
+	return f.node.kind == "enum" && f.hasDefault && v.Len() == 0
 }
 
 func (s *sheet) union(i int, v reflect.Value, n *node) (any, error) {

@@ -248,52 +248,6 @@ type InputPosition struct {
 	Offset    int64 `avro:"offset"`
 }
 
-// AuditKind says what an audit record is about.
-type AuditKind string
-
-const (
-	AuditDecision AuditKind = "DECISION" // one answer given to one registration
-	AuditView     AuditKind = "VIEW"     // the details of an answer were opened
-)
-
-// Audit is the record that something was decided, seen or changed
-// (cpis.audit.v1). A decision's audit record holds all that its outcome says,
-// so that a decision made before a crash is told, never made again.
-type Audit struct {
-	AuditID       string        `avro:"audit_id"`
-	Kind          AuditKind     `avro:"kind"`
-	At            time.Time     `avro:"at"`
-	EventID       string        `avro:"event_id"`
-	OutcomeID     string        `avro:"outcome_id"`
-	Corrects      string        `avro:"corrects"`
-	Feed          string        `avro:"feed"`
-	ODS           ODSCode       `avro:"ods"`
-	Setting       CareSetting   `avro:"setting"`
-	ControlID     string        `avro:"control_id"`
-	Event         string        `avro:"event"`
-	State         State         `avro:"state"`
-	Reason        Reason        `avro:"reason"`
-	Silent        bool          `avro:"silent"`
-	AcceptedAt    time.Time     `avro:"accepted_at"`
-	SubjectRef    SubjectRef    `avro:"subject_ref"`
-	Authorities   []string      `avro:"authorities"` // those whose plans were shown
-	Freshness     Freshness     `avro:"freshness"`
-	SealedDetails []byte        `avro:"details"`
-	Origin        InputPosition `avro:"origin"`
-	Repeat        bool          `avro:"repeat"`
-	Role          string        `avro:"role"`  // of a view, job role code of whoever looked
-	SealedActor   []byte        `avro:"actor"` // of a view, who looked
-}
-
-// Checkpoint is a signed head of the audit log (cpis.checkpoint.v1).
-type Checkpoint struct {
-	LogID    string    `avro:"log_id"`
-	Size     int64     `avro:"size"`
-	RootHash []byte    `avro:"root_hash"`
-	Note     string    `avro:"note"`
-	At       time.Time `avro:"at"`
-}
-
 // Quarantine holds bytes that could not be taken and never were a Kafka
 // record: an unreadable HL7 frame, a refused row (cpis.deadletter.v1, unless
 // the origin is a topic, whose records are kept there byte for byte).

@@ -78,7 +78,7 @@ them, --server lets their hashes be read from a running broker.`,
 }
 
 func (s *shell) copyLog(ctx context.Context, folder string, from brokerFlags) error {
-	t, done, err := s.reach(ctx)
+	t, done, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,9 @@ func (s *shell) copyLog(ctx context.Context, folder string, from brokerFlags) er
 	}
 	heads, err := audit.Heads(ctx, t.codec, t.client, v)
 	if err != nil {
+		return err
+	}
+	if err := t.did(ctx, schemas.ActionAuditCopied, "", 1); err != nil {
 		return err
 	}
 	for _, p := range slices.Sorted(maps.Keys(heads)) {

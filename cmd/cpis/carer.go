@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -85,6 +86,9 @@ func (c carer) Commit(ctx context.Context, changes socialcare.Changes) error {
 			return err
 		}
 	}
+	if err := c.record(ctx, changes); err != nil { // nothing changes that is not on record
+		return err
+	}
 	for part := range slices.Chunk(changes.Put, publishChunk) {
 		if err := c.put(ctx, part); err != nil {
 			return err
@@ -109,6 +113,50 @@ func (c carer) Commit(ctx context.Context, changes socialcare.Changes) error {
 		}
 	}
 	return nil
+}
+
+// record puts on record what is about to change.
+func (c carer) record(ctx context.Context, changes socialcare.Changes) error {
+	var deeds []router.Deed
+	add := func(action schemas.Action, about string, d router.Deed) {
+		d.Kind, d.Action, d.About, d.Organisation, d.Authorities = schemas.AuditChange, action, about, string(changes.Authority), []schemas.AuthorityCode{changes.Authority}
+		deeds = append(deeds, d)
+	}
+	for _, i := range changes.Put {
+		action := schemas.ActionPlanShared
+		switch {
+		case i.Withdrawn:
+			action = schemas.ActionPlanWithdrawn
+		case i.PlanEnd != "":
+			action = schemas.ActionPlanEnded
+		}
+		add(action, fmt.Sprintf("%s@%d %s", i.PlanType, i.Version, i.UploadID), router.Deed{Subject: i.SubjectRef})
+	}
+	for _, i := range changes.Drop {
+		add(schemas.ActionPlanRemoved, fmt.Sprintf("%s@%d", i.PlanType, i.Version), router.Deed{Subject: i.SubjectRef})
+	}
+	if a := changes.Contacts; a != nil && changes.Upload == nil { // with a file, it is the time of the load alone
+		add(schemas.ActionContacts, a.UpdatedAt.UTC().Format(time.RFC3339Nano)+" "+string(a.ConfirmedOn), router.Deed{})
+	}
+	if u := changes.Upload; u != nil {
+		var n int64
+		for _, count := range u.Counts {
+			n += count.Count
+		}
+		add(fileActions()[u.State], u.UploadID, router.Deed{Count: n, By: schemas.Access{WorkerID: cmp.Or(u.DecidedBy, u.By)}})
+	}
+	for part := range slices.Chunk(deeds, publishChunk) {
+		if err := c.recorder.Note(ctx, part...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileActions name what became of a file.
+func fileActions() map[schemas.UploadState]schemas.Action {
+	return map[schemas.UploadState]schemas.Action{schemas.UploadTaken: schemas.ActionFileTaken, schemas.UploadWaiting: schemas.ActionFileWaiting,
+		schemas.UploadCancelled: schemas.ActionFileCancelled, schemas.UploadUndone: schemas.ActionFileUndone, schemas.UploadOpen: schemas.ActionFileBegun}
 }
 
 // put publishes indicators.

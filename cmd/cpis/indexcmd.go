@@ -36,7 +36,12 @@ func (s *shell) index() *cobra.Command {
 	rebuild := &cobra.Command{
 		Use: "rebuild", Short: "Throw the index away and build it from the topics; until it is whole, answers are CHECK_FAILED", Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.withIndex(cmd.Context(), s.rebuild)
+			t, done, err := s.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer done()
+			return s.withIndex(cmd.Context(), func(ctx context.Context, r *index.Reader) error { return s.rebuild(ctx, t, r) })
 		},
 	}
 	root.AddCommand(status, rebuild, s.verify())
@@ -72,7 +77,7 @@ to time (matching.verify_every).`,
 				case !corrupt && v.Agrees():
 					return nil
 				case repair:
-					return s.rebuild(ctx, r)
+					return s.rebuild(ctx, t, r)
 				}
 				return exit{exitFailed, errors.Join(err, errors.New("the index differs from its topic: --repair builds it anew"))}
 			})
@@ -105,7 +110,10 @@ func (s *shell) printStatus(m index.Marker) {
 }
 
 // rebuild waits for the new index and shows how far it is.
-func (s *shell) rebuild(ctx context.Context, r *index.Reader) error {
+func (s *shell) rebuild(ctx context.Context, t *tools, r *index.Reader) error {
+	if err := t.did(ctx, schemas.ActionIndexRebuilt, "", 1); err != nil {
+		return err
+	}
 	before, _ := r.Status(ctx) // absent is fine: then there is nothing to throw away
 	if err := r.Forget(ctx); err != nil {
 		return exit{exitUnreachable, err}

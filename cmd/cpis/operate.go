@@ -214,6 +214,9 @@ func (s *shell) dlq() *cobra.Command {
 			return exit{exitUsage, errors.New("say why with --reason")}
 		}
 		return s.letter(cmd.Context(), args[0], func(t *tools, l router.Letter) error {
+			if err := t.did(cmd.Context(), schemas.ActionLetterDropped, strconv.FormatInt(l.ID, 10), 1); err != nil {
+				return err
+			}
 			return t.dead.Close(cmd.Context(), l, "discarded", reason)
 		})
 	}}
@@ -278,6 +281,9 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 			}
 			return s.printExplanations(explain(trial))
 		}
+		if err := t.did(ctx, schemas.ActionLetterReplayed, strconv.FormatInt(l.ID, 10), 1); err != nil {
+			return err
+		}
 		if err := t.takeAgain(ctx, raw); err != nil {
 			return err
 		}
@@ -290,6 +296,9 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 	if dryRun {
 		fmt.Fprintf(s.out, "would append %d bytes to %s\n", len(r.Value), r.Topic)
 		return nil
+	}
+	if err := t.did(ctx, schemas.ActionLetterReplayed, strconv.FormatInt(l.ID, 10), 1); err != nil {
+		return err
 	}
 	if err := t.producer.Produce(ctx, r); err != nil {
 		return err

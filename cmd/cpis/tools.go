@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os/user"
 	"strings"
 	"time"
 
@@ -87,6 +88,21 @@ func (s *shell) reach(ctx context.Context) (*tools, func(), error) {
 		return unreachable(err)
 	}
 	return t, closing, nil
+}
+
+// did puts on record what an operator is about to do, and nothing is done that cannot
+// be: about is what it is done to. Who it is is the account on this machine.
+func (t *tools) did(ctx context.Context, action schemas.Action, about string, count int64) error {
+	who := schemas.Access{WorkerID: "unknown", WorkerRole: router.Operations}
+	if u, err := user.Current(); err == nil {
+		who.WorkerID = u.Username
+	}
+	kind := schemas.AuditOperation
+	if action == schemas.ActionAuditCopied || action == schemas.ActionAuditExported {
+		kind = schemas.AuditExport
+	}
+	r := &router.Recorder{Publisher: t.dead.Publisher, Keys: t.keys}
+	return r.Note(ctx, router.Deed{Kind: kind, Action: action, Organisation: router.Operations, By: who, Count: count, About: about})
 }
 
 // connect opens the topics of a running system, with the keys. Nothing is created.

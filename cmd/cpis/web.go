@@ -21,6 +21,9 @@ import (
 func (s *system) openWeb() error {
 	mux := identity.NewMux(s.config.HTTP.Subjects, s.log)
 	s.mux = mux
+	turned := &turnedAway{counts: map[turned]int64{}}
+	mux.Refused = turned.add
+	s.add("refused callers", func(ctx context.Context) error { return turned.tell(ctx, s.recorder, s.log) })
 	s.health(mux)
 	if s.config.has(roleWeb) {
 		if err := s.openCare(mux); err != nil {

@@ -50,6 +50,7 @@ type system struct {
 	links    *matching.Links
 	rendered *matching.Renderings
 	notices  *router.Notices
+	recorder *router.Recorder
 	plans    *shelf   // what authorities share; web role
 	uploads  *uploads // their files; web role
 	care     *socialcare.Service
@@ -112,6 +113,7 @@ func wire(ctx context.Context, c *Config, log *slog.Logger) (_ *system, err erro
 	}
 	s.stop(func() error { return within(stopTime/2, s.producer.Close) })
 	s.publish = &router.Publisher{Codec: s.codec, Log: s.producer, Now: time.Now}
+	s.recorder = &router.Recorder{Publisher: s.publish, Keys: s.keys}
 	s.dead = &router.DeadLetters{Publisher: s.publish, Keys: s.keys, Client: s.client}
 	s.notices = &router.Notices{Publisher: s.publish, Keys: s.keys, Client: s.client}
 	s.intake = &router.Intake{Publisher: s.publish, Keys: s.keys, Receipts: router.NewReceipts(time.Now)}

@@ -98,6 +98,9 @@ type Mux struct {
 	rights   map[string]Right
 	missing  []string
 	denied   atomic.Int64
+	// Refused, if set, is told of whoever had no right, before the answer. It must not
+	// wait.
+	Refused func(route string, c Caller)
 }
 
 // NewMux makes one. subjects are names of subjects that stand for a URI name.
@@ -146,6 +149,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTT
 // refuse says no before anything of the request's body is read.
 func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
 	m.denied.Add(1)
+	if m.Refused != nil {
+		m.Refused(route, c)
+	}
 	m.log.Warn("a caller has no right", "code", "CPIS-W002", "route", route, "kind", string(c.Kind), "organisation", c.Code)
 	p := connectors.NewProblem(http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
 	w.Header().Set("Content-Type", p.ContentType(""))

@@ -160,7 +160,8 @@ func TestEveryTamperingIsFoundAndNamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.Value = bytes.Repeat([]byte("x"), len(e.Value))
+			e.Value = slices.Clone(e.Value)
+			e.Value[rng.IntN(len(e.Value))] ^= 0xff
 			copy(b[s.place(at)+4:], e.append(nil))
 			return b
 		},
