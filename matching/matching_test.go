@@ -379,7 +379,7 @@ func TestNoneOnlyWhenTheIndexIsNewEnough(t *testing.T) {
 func TestEveryReasonThatIsNoPlanIsExplained(t *testing.T) {
 	for _, r := range []schemas.Reason{schemas.ReasonNumberAbsent, schemas.ReasonNumberInvalid, schemas.ReasonNumberUnverified, schemas.ReasonNumberConflict,
 		schemas.ReasonIdentityConflict, schemas.ReasonOtherCountry, schemas.ReasonNotEnrolled, schemas.ReasonIndexUnreachable, schemas.ReasonIndexIncomplete,
-		schemas.ReasonIndexBehind, schemas.ReasonIndexCorrupt, schemas.ReasonEarlierUnanswered} {
+		schemas.ReasonIndexBehind, schemas.ReasonIndexCorrupt, schemas.ReasonEarlierUnanswered, schemas.ReasonAuditUnreachable} {
 		if _, ok := schemas.Explain(string(r.Code())); !ok {
 			t.Errorf("%s is not explained", r)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"cpis/router/topics"
@@ -63,8 +65,14 @@ type Decide struct {
 	Logger  *slog.Logger
 	Place   *time.Location // by whose civil days plans begin and end
 	Pattern PatternRule    // zero: nothing is told
-	history history
-	seen    sightings
+	// AuditPatience is how long an answer waits for its audit record before its
+	// setting is told CHECK_FAILED. Default 5 s.
+	AuditPatience time.Duration
+	history       history
+	seen          sightings
+	// sick says that audit records could not be committed lately. Until one is, no
+	// answer at all goes out with its audit record, but after it.
+	sick atomic.Bool
 }
 
 // Open reads back what was decided for a partition.
@@ -73,11 +81,11 @@ func (d *Decide) Open(ctx context.Context, a *topics.Assignment) (Work, error) {
 	if err != nil {
 		return Work{}, err
 	}
-	l := &decideLane{d: d, partition: a.Partition, told: told, episodes: newEpisodes(), successors: map[string]successor{}}
+	l := &decideLane{d: d, partition: a.Partition, told: told, episodes: newEpisodes(), successors: map[string]successor{}, unrecorded: map[string]*unrecorded{}}
 	if err := l.recall(ctx, a); err != nil {
 		return Work{}, err
 	}
-	return Work{Handle: l.handle, Follow: l.follow}, nil
+	return Work{Handle: l.handle, Follow: l.follow, Close: l.commits.Wait}, nil
 }
 
 // decideLane decides one partition. A Stage calls it from one goroutine at a
@@ -90,6 +98,9 @@ type decideLane struct {
 	// successors are who somebody turned out to be: by the reference of the
 	// record that was merged into another, or by a visit that was moved.
 	successors map[string]successor
+	unrecorded map[string]*unrecorded // by event id
+	late       *recording             // of audit records that a crash left out
+	commits    sync.WaitGroup         // under way
 }
 
 // answer is one registration on its way through a batch.
@@ -99,12 +110,16 @@ type answer struct {
 	origin  schemas.InputPosition
 	outcome schemas.Outcome
 	stored  bool             // its audit record is committed
+	whole   bool             // and its outcome with it
 	before  lastAnswer       // what was told, where it is answered again; empty the first time
 	notices []schemas.Notice // those that go with it
 }
 
 func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 	errs := make([]error, len(tasks))
+	if l.late == nil {
+		l.late = l.record(ctx, l.told.late)
+	}
 	var open, fresh []*answer
 	for i, t := range tasks {
 		a, err := l.read(ctx, t)
@@ -124,7 +139,12 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 		}
 		before, told := l.episodes.last(t.Offset)
 		switch {
-		case !a.reg.Class.Checked(), !t.Again && l.told.answered.has(a.reg.EventID):
+		case !a.reg.Class.Checked():
+			continue
+		case !t.Again && l.told.answered.has(a.reg.EventID):
+			if errs[i] = errUndecided; l.late.ended(l.d.patience()) { // its audit record may be late
+				errs[i] = l.late.err
+			}
 			continue
 		case t.Again && !told: // its first answer is still to come, and will know
 			continue
@@ -132,9 +152,18 @@ func (l *decideLane) handle(ctx context.Context, tasks []Task) []error {
 			a.before = before
 		}
 		a.at = i
+		found, err := l.recorded(a)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
 		switch decided := l.told.unpublished[a.reg.EventID]; {
+		case found:
 		case decided != nil && decided.OutcomeID != a.before.outcome:
 			a.outcome, a.stored = *decided, true
+			if decided.State != schemas.StateCheckFailed && decided.Corrects == "" && l.told.failed.has(a.reg.EventID) {
+				a.outcome.Corrects = l.d.provisionalID(a.reg.EventID) // told while its audit record was on its way
+			}
 		case t.Behind:
 			l.compose(a, schemas.Decision{State: schemas.StateCheckFailed, Reason: schemas.ReasonEarlierUnanswered})
 		default:
@@ -234,6 +263,7 @@ func (d *Decide) provisionalID(event string) string {
 func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) {
 	var first, notices, last []topics.Record
 	var telling []*answer
+	sick := l.d.sick.Load()
 	seen := map[string]bool{} // a plan and a merge may ask for one answer in one batch
 	for _, a := range open {
 		if a.outcome.State == schemas.StateCheckFailed {
@@ -252,22 +282,34 @@ func (l *decideLane) publish(ctx context.Context, open []*answer, errs []error) 
 			continue
 		}
 		telling = append(telling, a)
+		if a.whole {
+			continue
+		}
 		if !a.stored {
 			first = append(first, audit)
 		}
-		if a.outcome.State.Matched() {
+		if a.outcome.State.Matched() || sick {
 			notices, last = append(notices, told...), append(last, outcome)
 		} else {
 			first = append(first, outcome)
 		}
 	}
-	for _, step := range [][]topics.Record{first, unique(notices), last} {
-		if err := l.d.commit(ctx, step); err != nil {
-			for _, a := range telling {
-				errs[a.at] = err
-			}
-			return
+	audited := l.record(ctx, first)
+	if !audited.ended(l.d.patience()) {
+		l.wait(ctx, audited, telling, sick, errs)
+		return
+	}
+	err := audited.err
+	for _, step := range [][]topics.Record{unique(notices), last} {
+		if err == nil {
+			err = l.d.commit(ctx, step)
 		}
+	}
+	if err != nil {
+		for _, a := range telling {
+			errs[a.at] = err
+		}
+		return
 	}
 	for _, a := range telling {
 		l.told.published(&a.outcome)
@@ -291,16 +333,6 @@ func (d *Decide) commit(ctx context.Context, records []topics.Record) error {
 		return fmt.Errorf("%w: commit to %s: %w", errReadBack, records[0].Topic, err)
 	}
 	return nil
-}
-
-// audit renders the audit record of an outcome.
-func (d *Decide) audit(o *schemas.Outcome) (topics.Record, error) {
-	key := string(o.SubjectRef)
-	if key == "" {
-		key = settingKey(o.ODS, o.Setting)
-	}
-	id := d.Keys.ID("audit", o.OutcomeID)
-	return d.record(schemas.TopicAudit, key, id, o.EventID, auditOf(*o, id))
 }
 
 // records renders an answer: its audit record, the notices that were not sent
@@ -340,21 +372,6 @@ func (l *decideLane) records(a *answer) (audit topics.Record, notices []topics.R
 	return audit, notices, outcome, err
 }
 
-func auditOf(o schemas.Outcome, id string) schemas.Audit {
-	a := schemas.Audit{AuditID: id, Kind: schemas.AuditDecision, At: o.DecidedAt, EventID: o.EventID, OutcomeID: o.OutcomeID, Corrects: o.Corrects,
-		Feed: o.Feed, ODS: o.ODS, Setting: o.Setting, ControlID: o.ControlID, Event: o.Event, State: o.State, Reason: o.Reason, Silent: o.Silent, Repeat: o.Repeat,
-		AcceptedAt: o.AcceptedAt, SubjectRef: o.SubjectRef, Freshness: o.Freshness, SealedDetails: o.SealedDetails, Origin: o.Origin}
-	// Scheduled care is not shown to others; nor is what names nobody.
-	a.Stream = schemas.StreamGovernance
-	if o.State.Matched() && !o.Silent {
-		a.Stream = schemas.StreamHistory
-	}
-	for _, code := range authoritiesOf(&o) {
-		a.Authorities = append(a.Authorities, string(code))
-	}
-	return a
-}
-
 // authoritiesOf are those whose plans are shown, each once.
 func authoritiesOf(o *schemas.Outcome) []schemas.AuthorityCode {
 	var out []schemas.AuthorityCode
@@ -364,11 +381,4 @@ func authoritiesOf(o *schemas.Outcome) []schemas.AuthorityCode {
 		}
 	}
 	return out
-}
-
-// outcomeOf is the outcome that an audit record was written for.
-func outcomeOf(a *schemas.Audit) schemas.Outcome {
-	return schemas.Outcome{OutcomeID: a.OutcomeID, EventID: a.EventID, Corrects: a.Corrects, Feed: a.Feed, ODS: a.ODS, Setting: a.Setting,
-		ControlID: a.ControlID, Event: a.Event, State: a.State, Reason: a.Reason, Silent: a.Silent, Repeat: a.Repeat, AcceptedAt: a.AcceptedAt, DecidedAt: a.At,
-		SubjectRef: a.SubjectRef, Freshness: a.Freshness, SealedDetails: a.SealedDetails, Origin: a.Origin}
 }

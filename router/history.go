@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type told struct {
 	failed      *recent                     // events told CHECK_FAILED
 	notices     *recent                     // notices on the topic
 	unaudited   []*schemas.Outcome          // outcomes on the topic whose audit record did not get there
+	late        []topics.Record             // the audit records of those
 	last        map[string]lastAnswer       // by event id: the newest answers of the last day, of all lanes, until recalled
 }
 
@@ -116,7 +118,18 @@ func (d *Decide) readBack(ctx context.Context, a *topics.Assignment) (*told, err
 		t.notices.add(id)
 	}
 	t.last = h.last
-	return t, d.auditLate(ctx, a, t)
+	// Of what lies before the committed offset nothing is missing: what seems to be
+	// stands further back than was read.
+	t.unaudited = slices.DeleteFunc(t.unaudited, func(o *schemas.Outcome) bool { return o.Origin.Offset < a.Offset })
+	for _, o := range t.unaudited {
+		r, err := d.audit(o)
+		if err != nil {
+			return nil, fmt.Errorf("read back: %w", err)
+		}
+		t.late = append(t.late, r)
+		t.published(o)
+	}
+	return t, nil
 }
 
 // recall finds the registrations of the last day that were answered from the
@@ -170,26 +183,6 @@ func (l *decideLane) recall(ctx context.Context, a *topics.Assignment) error {
 		l.told.last = nil
 		return nil
 	}
-}
-
-// auditLate writes the audit records of outcomes that were committed alone. Of
-// what lies before the committed offset nothing is missing: what seems to be
-// stands further back than was read.
-func (d *Decide) auditLate(ctx context.Context, a *topics.Assignment, t *told) error {
-	var late []topics.Record
-	for _, o := range t.unaudited {
-		if o.Origin.Offset < a.Offset {
-			continue
-		}
-		r, err := d.audit(o)
-		if err != nil {
-			return fmt.Errorf("read back: %w", err)
-		}
-		late = append(late, r)
-		t.published(o)
-	}
-	t.unaudited = nil
-	return d.commit(ctx, late)
 }
 
 // oldestOpen is the moment from which answers may exist that the committed

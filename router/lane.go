@@ -102,6 +102,9 @@ func (s *Stage) maxPending() int {
 // if the generation still lives.
 func (l *lane) run(ctx context.Context) error {
 	work, stop := context.WithCancel(ctx)
+	if l.work.Close != nil {
+		defer l.work.Close()
+	}
 	defer l.wait.Wait()
 	defer stop()
 	commit := time.NewTicker(commitEvery)

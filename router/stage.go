@@ -38,6 +38,9 @@ type Work struct {
 	// the order of their key. It returns when ctx ends; an error opens the
 	// partition anew.
 	Follow func(ctx context.Context, again func(topics.Record) error) error
+	// Close, where there is one, is called when neither runs any more. It waits for
+	// what they left running, which ends with their ctx.
+	Close func()
 }
 
 // Stage reads a topic as a member of a group and puts every record through a

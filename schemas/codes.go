@@ -134,6 +134,7 @@ const (
 	ReasonIndexBehind       Reason = "INDEX_BEHIND"
 	ReasonIndexCorrupt      Reason = "INDEX_CORRUPT"
 	ReasonEarlierUnanswered Reason = "EARLIER_UNANSWERED"
+	ReasonAuditUnreachable  Reason = "AUDIT_UNREACHABLE" // nothing is told that is not on record
 )
 
 // ODSCode is the NHS organisation code of a provider or site (3 to 9 letters

@@ -22,7 +22,7 @@ func (r Reason) Code() Code {
 		return "CPIS-M008"
 	case ReasonDetailsMayAgree, ReasonDetailsAgree:
 		return "CPIS-M009"
-	case ReasonIndexUnreachable, ReasonIndexIncomplete, ReasonIndexBehind, ReasonIndexCorrupt, ReasonEarlierUnanswered:
+	case ReasonIndexUnreachable, ReasonIndexIncomplete, ReasonIndexBehind, ReasonIndexCorrupt, ReasonEarlierUnanswered, ReasonAuditUnreachable:
 		return "CPIS-M010"
 	}
 	return ""
@@ -49,7 +49,7 @@ func matchingCodes() []Entry {
 			"Ask for name, date of birth and postcode, trace the NHS number and register again.", answered},
 		{"CPIS-M009", "The details may be those of somebody for whom a plan is shared", "Without a verified number nobody can be told apart for certain from a namesake, a brother, a sister or a twin.",
 			"Trace the NHS number and register again. At the desk this reads as any other identity that is not confirmed; the safeguarding lead sees the difference.", answered},
-		{"CPIS-M010", "The check could not be made just now", "The index of plans could not be read, is being built, or is older than it must be; saying \"no plan\" would be a guess.",
+		{"CPIS-M010", "The check could not be made just now", "The index of plans could not be read, is being built, or is older than it must be, and saying \"no plan\" would be a guess; or the answer could not be put on record, and without that nothing is told.",
 			"Use your local fallback. The check is tried again by itself, and the answer follows.", "Taken; the setting is told CHECK_FAILED, then the answer as soon as there is one."},
 	}
 }
