@@ -139,6 +139,7 @@ func (s *site) share(authority string, rows []string) {
 // what was told while the check failed is none, and what follows from a plan
 // that came later stands beside the first answer.
 func ids(records []map[string]any, field string) []string {
+	records = slices.DeleteFunc(slices.Clone(records), func(r map[string]any) bool { return r["kind"] != nil && r["kind"] != "DECISION" })
 	answers := map[any]bool{}
 	for _, r := range records {
 		if r["state"] != "CHECK_FAILED" {
