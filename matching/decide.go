@@ -21,8 +21,9 @@ type inquiry struct {
 	status  schemas.NumberStatus
 	records []weigh.Record
 	subject schemas.SubjectRef   // of the number, empty where none is given
+	former  []schemas.SubjectRef // what the number was known by before the keys changed
 	linked  []schemas.SubjectRef // other numbers of the person, merged with this one
-	mother  schemas.SubjectRef   // of a newborn's mother, empty where her number is not given
+	mother  []schemas.SubjectRef // of a newborn's mother, none where her number is not given
 	blocks  []index.Block
 	steps   *[]Step // what was found on the way; nil where nobody asks
 }
@@ -38,10 +39,17 @@ func (m *Matcher) inquire(r schemas.Registration, now time.Time) inquiry {
 	}
 	if !r.Person.Number.IsZero() {
 		q.subject = m.Keys.SubjectRef(r.Person.Number)
-		q.linked = m.Links.Of(q.subject)
+		q.former = m.Keys.FormerRefs(r.Person.Number)
+		for _, ref := range q.own() {
+			for _, other := range m.Links.Of(ref) {
+				if !slices.Contains(q.linked, other) {
+					q.linked = append(q.linked, other)
+				}
+			}
+		}
 	}
 	if newborn(r, q.today) && !r.Evidence.Mother.Number.IsZero() {
-		q.mother = m.Keys.SubjectRef(r.Evidence.Mother.Number)
+		q.mother = append([]schemas.SubjectRef{m.Keys.SubjectRef(r.Evidence.Mother.Number)}, m.Keys.FormerRefs(r.Evidence.Mother.Number)...)
 	}
 	blocks := weigh.Asked(q.records)
 	if q.status == schemas.NumberVerified {
@@ -49,6 +57,9 @@ func (m *Matcher) inquire(r schemas.Registration, now time.Time) inquiry {
 	}
 	for _, b := range blocks {
 		q.blocks = append(q.blocks, m.Keys.Block(b))
+		for _, former := range m.Keys.FormerBlocks(b) {
+			q.blocks = append(q.blocks, former)
+		}
 	}
 	return q
 }
@@ -61,14 +72,16 @@ func newborn(r schemas.Registration, today schemas.Date) bool {
 	return born != "" && today <= born.AddDays(newbornDays)
 }
 
-func (q *inquiry) subjects() []schemas.SubjectRef {
-	var out []schemas.SubjectRef
-	for _, s := range []schemas.SubjectRef{q.subject, q.mother} {
-		if s != "" {
-			out = append(out, s)
-		}
+// own are the pseudonyms of the number itself, the newest first.
+func (q *inquiry) own() []schemas.SubjectRef {
+	if q.subject == "" {
+		return nil
 	}
-	return append(out, q.linked...)
+	return append([]schemas.SubjectRef{q.subject}, q.former...)
+}
+
+func (q *inquiry) subjects() []schemas.SubjectRef {
+	return slices.Concat(q.own(), q.mother, q.linked)
 }
 
 // Watched are the names under which a change of an indicator is news to a
@@ -107,23 +120,28 @@ func (m *Matcher) one(ctx context.Context, q *inquiry, s index.Snapshot) schemas
 
 func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 	if q.subject != "" {
-		for _, ref := range append([]schemas.SubjectRef{q.subject}, q.linked...) {
+		for _, ref := range append(q.own(), q.linked...) {
 			plans, err := m.shownPlans(q, s, ref)
 			if err != nil {
 				return f, err
+			}
+			if slices.Contains(q.former, ref) { // one that is being written anew stands under both
+				plans = slices.DeleteFunc(plans, func(p schemas.Indicator) bool { return holds(f.held, p) })
 			}
 			f.held = append(f.held, plans...)
 		}
 		q.note("number", "", fmt.Sprintf("%d plans are shown today under the number and %d that were merged with it", len(f.held), len(q.linked)))
 	}
-	if q.mother != "" {
-		plans, err := m.shownPlans(q, s, q.mother)
-		if err != nil {
-			return f, err
-		}
-		for _, p := range plans {
-			if p.PlanType == schemas.PlanUnborn {
-				f.mothers = append(f.mothers, p)
+	if len(q.mother) > 0 {
+		for _, ref := range q.mother {
+			plans, err := m.shownPlans(q, s, ref)
+			if err != nil {
+				return f, err
+			}
+			for _, p := range plans {
+				if p.PlanType == schemas.PlanUnborn && !holds(f.mothers, p) {
+					f.mothers = append(f.mothers, p)
+				}
 			}
 		}
 		q.note("mother", "", fmt.Sprintf("%d unborn plans are shown today under the mother's number", len(f.mothers)))
@@ -133,6 +151,11 @@ func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 	}
 	f.candidates, err = m.candidates(q, s)
 	return f, err
+}
+
+// holds reports whether an authority's plan of a type is among some.
+func holds(plans []schemas.Indicator, p schemas.Indicator) bool {
+	return slices.ContainsFunc(plans, func(h schemas.Indicator) bool { return h.Authority == p.Authority && h.PlanType == p.PlanType })
 }
 
 // shownPlans are the indicators of a subject that are shown today.
@@ -182,7 +205,7 @@ func (m *Matcher) candidates(q *inquiry, s index.Snapshot) ([]weigh.Candidate, e
 			if err != nil {
 				return nil, fmt.Errorf("%w: %w", index.ErrCorrupt, err)
 			}
-			if d.subject == q.subject || slices.Contains(q.linked, d.subject) {
+			if slices.Contains(q.own(), d.subject) || slices.Contains(q.linked, d.subject) {
 				continue
 			}
 			if visible, _, _ := d.plan.Shown(schemas.Date(d.records[0].Born), q.today); !visible {

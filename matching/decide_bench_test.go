@@ -168,7 +168,7 @@ func BenchmarkDecide(b *testing.B) {
 func (w *world) change(b *testing.B, p schemas.Person) index.Change {
 	i := schemas.Indicator{Authority: "E06A", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-01", Version: 1, Person: p, SubjectRef: w.keys.SubjectRef(p.Number), ReceivedAt: w.now, UploadID: "u"}
 	var err error
-	if i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), p); err != nil {
+	if i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), p); err != nil {
 		b.Fatal(err)
 	}
 	value, err := w.codec.Encode(schemas.TopicIndicator, i)

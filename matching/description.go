@@ -17,6 +17,10 @@ import (
 type Pseudonyms interface {
 	SubjectRef(schemas.NHSNumber) schemas.SubjectRef
 	Block(text string) [16]byte
+	// FormerRefs and FormerBlocks are those of earlier keys: what was written with
+	// them is still to be found.
+	FormerRefs(schemas.NHSNumber) []schemas.SubjectRef
+	FormerBlocks(text string) [][16]byte
 }
 
 // Describer gives the descriptions of an indicator: under each block, whom it

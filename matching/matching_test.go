@@ -124,8 +124,8 @@ func (w *world) Read(ctx context.Context, from int64) (index.Page, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	visible := w.changes[:len(w.changes)-w.held]
-	return index.Page{Changes: visible[from:], Next: int64(len(visible))}, nil
+	visible := w.changes[:max(0, len(w.changes)-w.held)]
+	return index.Page{Changes: visible[min(int(from), len(visible)):], Next: int64(len(visible))}, nil
 }
 
 func (w *world) horizon(context.Context) (int64, error) {
@@ -141,7 +141,7 @@ func (w *world) open(value []byte) (schemas.Indicator, error) {
 	}
 	var err error
 	if !i.Withdrawn {
-		i.Person, err = w.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+		i.Person, err = w.keys.OpenPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), i.SealedPerson)
 	}
 	return i, err
 }
@@ -151,7 +151,7 @@ func (w *world) share(i schemas.Indicator) {
 	i.SubjectRef, i.ReceivedAt, i.UploadID = w.keys.SubjectRef(i.Person.Number), w.now, "u"
 	var err error
 	if !i.Withdrawn {
-		i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person)
+		i.SealedPerson, err = w.keys.SealPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), i.Person)
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -134,7 +134,7 @@ const quarantinePart = schemas.MaxValueBytes / 2
 
 // quarantine renders one part of an input.
 func (d *DeadLetters) quarantine(q schemas.Quarantine, part int, raw []byte) (r topics.Record, err error) {
-	if q.Sealed, err = d.Keys.SealRaw(partID(q.QuarantineID, part), raw); err != nil {
+	if q.Sealed, err = d.Keys.SealRaw(ownerOf(q), partID(q.QuarantineID, part), raw); err != nil {
 		return r, fmt.Errorf("seal quarantined bytes: %w", err)
 	}
 	if r, err = d.record(schemas.TopicDeadLetter, QuarantineOrigin, q.QuarantineID, "", q); err != nil {
@@ -148,6 +148,14 @@ func (d *DeadLetters) quarantine(q schemas.Quarantine, part int, raw []byte) (r 
 		r.Headers = append(r.Headers, topics.Header{Key: headerPart, Value: strconv.AppendInt(nil, int64(part), 10)})
 	}
 	return r, nil
+}
+
+// ownerOf is the authority that quarantined bytes came from, if one sent them.
+func ownerOf(q schemas.Quarantine) schemas.AuthorityCode {
+	if q.Origin == OriginSocialCare {
+		return schemas.AuthorityCode(q.Feed)
+	}
+	return ""
 }
 
 // partID binds the sealed bytes of a part to its place.
@@ -281,7 +289,7 @@ func (d *DeadLetters) Quarantined(ctx context.Context, l Letter) (schemas.Quaran
 		// Its sender was not answered, and sent it again.
 		return q, nil, fmt.Errorf("dead letter %d holds %d of %d parts of an input", l.ID, len(l.parts)+1, want)
 	}
-	raw, err := d.Keys.OpenRaw(q.QuarantineID, q.Sealed)
+	raw, err := d.Keys.OpenRaw(ownerOf(q), q.QuarantineID, q.Sealed)
 	for i, r := range l.parts {
 		var more schemas.Quarantine
 		if err == nil {
@@ -289,7 +297,7 @@ func (d *DeadLetters) Quarantined(ctx context.Context, l Letter) (schemas.Quaran
 		}
 		if err == nil {
 			var part []byte
-			part, err = d.Keys.OpenRaw(partID(q.QuarantineID, i+1), more.Sealed)
+			part, err = d.Keys.OpenRaw(ownerOf(q), partID(q.QuarantineID, i+1), more.Sealed)
 			raw = append(raw, part...)
 		}
 	}

@@ -182,7 +182,7 @@ func (l *decideLane) read(ctx context.Context, t Task) (*answer, error) {
 		return nil, err
 	}
 	var err error
-	if a.reg.Person, err = l.d.Keys.OpenPerson(schemas.TopicRegistration, a.reg.EventID, a.reg.SealedPerson); err != nil {
+	if a.reg.Person, err = l.d.Keys.OpenPerson(schemas.TopicRegistration, "", a.reg.EventID, a.reg.SealedPerson); err != nil {
 		return a, err
 	}
 	if len(a.reg.SealedEvidence) > 0 {

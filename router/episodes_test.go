@@ -64,7 +64,7 @@ func (b *bench) share(person int, start schemas.Date) {
 	r := topics.Record{Topic: schemas.TopicIndicator, Key: i.Key(), Time: time.Now()}
 	if start != "" {
 		var err error
-		if i.SealedPerson, err = b.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), schemas.Person{Number: number(person)}); err != nil {
+		if i.SealedPerson, err = b.keys.SealPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), schemas.Person{Number: number(person)}); err != nil {
 			b.t.Fatal(err)
 		}
 		if r, err = b.publish.State(schemas.TopicIndicator, i.Key(), "i", i); err != nil {

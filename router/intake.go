@@ -139,7 +139,7 @@ func (in *Intake) question(r *schemas.Registration) string {
 func (in *Intake) render(r *schemas.Registration, key string) (rec topics.Record, err error) {
 	seal := func(into *[]byte, suffix string, p schemas.Person) {
 		if err == nil && (suffix == "" || !p.IsZero()) {
-			*into, err = in.Keys.SealPerson(schemas.TopicRegistration, r.EventID+suffix, p)
+			*into, err = in.Keys.SealPerson(schemas.TopicRegistration, "", r.EventID+suffix, p)
 		}
 	}
 	seal(&r.SealedPerson, "", r.Person)

@@ -84,10 +84,10 @@ func (n *Notices) Tell(ctx context.Context, list ...schemas.Notice) error {
 
 // seal renders a notice with its id.
 func (n *Notices) seal(notice schemas.Notice, trace string) (r topics.Record, err error) {
-	if notice.SealedPerson, err = n.Keys.SealPerson(schemas.TopicNotice, notice.NoticeID, notice.Person); err != nil {
+	if notice.SealedPerson, err = n.Keys.SealPerson(schemas.TopicNotice, notice.Authority, notice.NoticeID, notice.Person); err != nil {
 		return r, err
 	}
-	if notice.SealedAccess, err = n.Keys.SealAccess(schemas.TopicNotice, notice.NoticeID, notice.Access); err != nil {
+	if notice.SealedAccess, err = n.Keys.SealAccess(schemas.TopicNotice, notice.Authority, notice.NoticeID, notice.Access); err != nil {
 		return r, err
 	}
 	return n.record(schemas.TopicNotice, string(notice.Authority), notice.NoticeID, trace, notice)

@@ -33,7 +33,7 @@ func TestNoticesOfNoVisit(t *testing.T) {
 		}
 	}
 	for _, notice := range read[schemas.Notice](b, schemas.TopicNotice) {
-		p, err := b.keys.OpenPerson(schemas.TopicNotice, notice.NoticeID, notice.SealedPerson)
+		p, err := b.keys.OpenPerson(schemas.TopicNotice, notice.Authority, notice.NoticeID, notice.SealedPerson)
 		if err != nil || p.Number != number(1) || notice.Kind == "" || notice.Since != "2026-01-02" {
 			t.Errorf("%+v %v", notice, err)
 		}

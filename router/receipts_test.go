@@ -239,7 +239,7 @@ func TestALinkIsWrittenUnderBothKeys(t *testing.T) {
 	parts, ids := map[int64]string{}, map[string]bool{}
 	for i, r := range regs {
 		parts[r.Part], ids[r.EventID] = keys[i], true
-		retired, err := b.keys.OpenPerson(schemas.TopicRegistration, r.EventID+"/retired", r.SealedRetired)
+		retired, err := b.keys.OpenPerson(schemas.TopicRegistration, "", r.EventID+"/retired", r.SealedRetired)
 		if err != nil || retired.Number.IsZero() {
 			t.Errorf("part %d: %v", r.Part, err)
 		}

@@ -77,7 +77,7 @@ func (r *Recorder) Records(deeds ...Deed) ([]topics.Record, error) {
 		}
 		if d.By.WorkerID != "" || d.By.WorkerName != "" {
 			var err error
-			if a.SealedActor, err = r.Keys.SealAccess(schemas.TopicAudit, a.AuditID, d.By); err != nil {
+			if a.SealedActor, err = r.Keys.SealAccess(schemas.TopicAudit, "", a.AuditID, d.By); err != nil {
 				return nil, err
 			}
 		}

@@ -112,7 +112,7 @@ func (l *decideLane) retired(r schemas.Registration) (schemas.Person, error) {
 	if len(r.SealedRetired) == 0 {
 		return schemas.Person{}, nil
 	}
-	return l.d.Keys.OpenPerson(schemas.TopicRegistration, r.EventID+"/retired", r.SealedRetired)
+	return l.d.Keys.OpenPerson(schemas.TopicRegistration, "", r.EventID+"/retired", r.SealedRetired)
 }
 
 // touchedBy are the open registrations of the two records of a link, as they

@@ -227,7 +227,7 @@ func TestEachRegistrationHasOneAnswerOneAuditRecordAndItsNotices(t *testing.T) {
 		t.Errorf("%d flagged, %d notices, want 3 and 6", flagged, len(notices))
 	}
 	for _, n := range notices {
-		p, err := b.keys.OpenPerson(schemas.TopicNotice, n.NoticeID, n.SealedPerson)
+		p, err := b.keys.OpenPerson(schemas.TopicNotice, n.Authority, n.NoticeID, n.SealedPerson)
 		if err != nil || p.LocalID != string(n.Authority[3])+"1" {
 			t.Errorf("notice to %s: %v", n.Authority, err)
 		}
@@ -357,7 +357,7 @@ func moved(t *testing.T, b *bench) topics.Record {
 	r := registration(5)
 	r.EventID, r.SubjectRef, r.AcceptedAt = strings.Repeat("ab", 16), "ref", time.Now()
 	var err error
-	if r.SealedPerson, err = b.keys.SealPerson(schemas.TopicRegistration, "another event", r.Person); err != nil {
+	if r.SealedPerson, err = b.keys.SealPerson(schemas.TopicRegistration, "", "another event", r.Person); err != nil {
 		t.Fatal(err)
 	}
 	rec, err := b.publish.record(schemas.TopicRegistration, "ref", r.EventID, r.EventID, r)

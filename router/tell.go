@@ -94,7 +94,7 @@ func OpenedAccess(keys *schemas.Keyring, n schemas.Notice, log *slog.Logger) sch
 	if len(n.SealedAccess) == 0 { // of a release that had none
 		return schemas.Access{}
 	}
-	a, err := keys.OpenAccess(schemas.TopicNotice, n.NoticeID, n.SealedAccess)
+	a, err := keys.OpenAccess(schemas.TopicNotice, n.Authority, n.NoticeID, n.SealedAccess)
 	if err != nil {
 		log.Error("a notice does not open and is told without its records", "code", "CPIS-K002", "notice", n.NoticeID)
 	}

@@ -84,7 +84,7 @@ func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.
 	a := auditOf(o, v.Keys.ID("view", outcomeID, who.WorkerID, who.WorkerName, at.Format(time.RFC3339Nano)))
 	a.Kind, a.At, a.Role, a.Authorities = schemas.AuditView, at, who.WorkerRole, []string{}
 	var err error
-	if a.SealedActor, err = v.Keys.SealAccess(schemas.TopicAudit, a.AuditID, who); err != nil {
+	if a.SealedActor, err = v.Keys.SealAccess(schemas.TopicAudit, "", a.AuditID, who); err != nil {
 		return err
 	}
 	r, err := v.record(schemas.TopicAudit, string(o.SubjectRef), a.AuditID, o.EventID, a)

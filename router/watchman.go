@@ -259,7 +259,7 @@ func (w *Watchman) firstView(key string, n schemas.Notice) (schemas.Audit, bool)
 func (w *Watchman) viewed(n schemas.Notice, a schemas.Audit) schemas.Notice {
 	access := OpenedAccess(w.Notices.Keys, n, w.Log)
 	if len(a.SealedActor) > 0 {
-		who, err := w.Notices.Keys.OpenAccess(schemas.TopicAudit, a.AuditID, a.SealedActor)
+		who, err := w.Notices.Keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)
 		if err == nil {
 			access.WorkerID, access.WorkerName, access.WorkerRole = who.WorkerID, who.WorkerName, who.WorkerRole
 		}

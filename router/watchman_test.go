@@ -96,7 +96,7 @@ func TestPoliciesOfAView(t *testing.T) {
 		if n.Kind != schemas.NoticeViewed {
 			continue
 		}
-		a, err := w.keys.OpenAccess(schemas.TopicNotice, n.NoticeID, n.SealedAccess)
+		a, err := w.keys.OpenAccess(schemas.TopicNotice, n.Authority, n.NoticeID, n.SealedAccess)
 		if err != nil || a.WorkerName != "C. Nurse" || a.WorkerRole != "R0170" || len(a.Records) != 1 || !n.OccurredAt.Equal(onView.CreatedAt.Add(time.Minute)) || n.Held() {
 			t.Errorf("%+v %v at %s", a.Records, err, n.OccurredAt)
 		}

@@ -37,6 +37,7 @@ const (
 	ActionPlanEnded      Action = "plan.ended"     // it has an end date now
 	ActionPlanWithdrawn  Action = "plan.withdrawn" // taken back: it was an error
 	ActionPlanRemoved    Action = "plan.removed"   // shown no longer, and removed
+	ActionPlansRenewed   Action = "plans.renewed"  // written anew with newer keys, as they were
 	ActionContacts       Action = "contacts.set"   // contacts of an authority, set or confirmed
 	ActionFileTaken      Action = "file.taken"     // a file, or a full snapshot, of an authority
 	ActionFileWaiting    Action = "file.waiting"   // it waits for a second person
@@ -46,6 +47,10 @@ const (
 	ActionLetterReplayed Action = "dead-letter.replayed"
 	ActionLetterDropped  Action = "dead-letter.discarded"
 	ActionIndexRebuilt   Action = "index.rebuilt" // by hand
+	ActionKeyAdded       Action = "key.added"
+	ActionKeyPromoted    Action = "key.promoted"
+	ActionKeyRetired     Action = "key.retired"
+	ActionKeysDestroyed  Action = "keys.destroyed"
 	ActionAuditCopied    Action = "audit.copied"
 	ActionAuditExported  Action = "audit.exported"
 )

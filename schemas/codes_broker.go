@@ -51,6 +51,8 @@ func recordCodes() []Entry {
 			"Nothing: it is built anew by itself, and until it is whole answers are CHECK_FAILED. Find out who restores or writes to this Redis; cpis index verify tells the authorities concerned.", "The index is thrown away; registrations are taken as ever, and answered again once it is whole."},
 		{"CPIS-K007", "A local authority could not be told", "Its receiver took a notice in none of the tries of 72 hours.",
 			"Ring the authority. Find out what is the matter with its receiver (`cpis dlq ls`), then send the notice again with `cpis dlq replay`; the authority can also fetch it.", "The notice is in the dead letters; the care setting was told that the authority does not know."},
+		{"CPIS-K008", "Records still need this key", "Taken out, nobody could open them, or find what stands under the pseudonyms it made.",
+			"Wait: the process with the role web writes plans anew within seconds of a promotion, registrations expire within a day (`cpis keys list`). Or say --purge, if they are meant to become unreadable.", "Nothing was changed."},
 		{"CPIS-D001", "The ledger does not balance", "A message that was taken has no answer, no audit record or no delivery yet.",
 			"Look at the control ids named; `cpis dlq ls` shows what was set aside, and running the ledger again shows what was only late.", "Nothing was changed."},
 		{"CPIS-D002", "A dead letter has already been replayed or discarded", "Replaying the same record twice would answer the same question twice.",

@@ -1,45 +1,48 @@
 package schemas
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/prf"
-	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// Key set files in the key folder, Tink keysets in JSON; a cluster needs the last
-// only where authorities stream. Whoever holds
-// subject.json can tell which pseudonym is whose; whoever holds person.json
-// can open what travels sealed; index.json opens the Redis index.
+// Key sets of the key folder, Tink keysets in JSON, "NAME.json"; a cluster needs the
+// last only where authorities stream. Whoever holds the subject keys can tell which
+// pseudonym is whose. What travels sealed has keys by what it is: those of an
+// authority, la/CODE, seal its plans, notices, files and what outcomes say of its plans,
+// so that all of it can be destroyed at once.
 const (
-	subjectKeyFile = "subject.json"
-	eventKeyFile   = "event.json"
-	personKeyFile  = "person.json"
-	indexKeyFile   = "index.json"
-	updateKeyFile  = "update.json" // opens what authorities stream
+	KeysSubject      = "subject"      // pseudonyms of NHS numbers
+	KeysEvent        = "event"        // ids; never changed, for a retry must get the id it had
+	KeysIndex        = "index"        // the index in Redis
+	KeysRegistration = "registration" // who was registered; of use for a day
+	KeysActor        = "actor"        // who looked and who acted
+	KeysQuarantine   = "quarantine"   // messages that were not taken
+	KeysUpdate       = "update"       // opens what authorities stream
+	keysAuthority    = "la/"          // and the code of the authority
 )
 
 // idBytes is the length of ids and pseudonyms: 128 bits.
 const idBytes = 16
 
 // Keyring holds the keys that turn a person into a pseudonym and seal what is
-// known of them. Safe for concurrent use.
+// known of them. Safe for concurrent use; keys that are added to the folder or taken
+// out of it are noticed within seconds.
 type Keyring struct {
-	subject, event *prf.Set
-	person, index  tink.AEAD
-	update         tink.HybridDecrypt // nil where there is no key set for it
-	updatePublic   []byte
+	dir            string
+	create         bool
+	subject, event *keyFile[*prf.Set]
+	boxes          map[string]*keyFile[tink.AEAD] // of the fixed names
+	authorities    sync.Map                       // of AuthorityCode to *keyFile[tink.AEAD]
+	update         *keyFile[updateKeys]
 	inner          map[string]*sealedSchema
 }
 
@@ -47,78 +50,110 @@ type Keyring struct {
 // are made first: right for development and embedded systems, whose keys live
 // beside their data; a cluster's keys are handed to every process instead.
 func OpenKeyring(dir string, create bool) (*Keyring, error) {
-	k := &Keyring{}
+	k := &Keyring{dir: dir, create: create, boxes: map[string]*keyFile[tink.AEAD]{}}
 	var err error
 	if k.inner, err = sealedSchemas(); err != nil {
 		return nil, err
 	}
-	for file, set := range map[string]**prf.Set{subjectKeyFile: &k.subject, eventKeyFile: &k.event} {
-		h, err := openKeyset(filepath.Join(dir, file), prf.HMACSHA256PRFKeyTemplate(), create)
-		if err != nil {
+	k.subject, k.event = k.prfFile(KeysSubject), k.prfFile(KeysEvent)
+	for _, f := range []*keyFile[*prf.Set]{k.subject, k.event} {
+		if _, err := f.look(create); err != nil {
 			return nil, err
 		}
-		if *set, err = prf.NewPRFSet(h); err != nil {
-			return nil, fmt.Errorf("open key set %s: %w", file, err)
-		}
 	}
-	for file, box := range map[string]*tink.AEAD{personKeyFile: &k.person, indexKeyFile: &k.index} {
-		h, err := openKeyset(filepath.Join(dir, file), aead.AES256GCMKeyTemplate(), create)
-		if err != nil {
+	for _, name := range []string{KeysIndex, KeysRegistration, KeysActor, KeysQuarantine} {
+		k.boxes[name] = k.boxFile(name)
+		if _, err := k.boxes[name].look(create); err != nil {
 			return nil, err
 		}
-		if *box, err = aead.New(h); err != nil {
-			return nil, fmt.Errorf("open key set %s: %w", file, err)
-		}
 	}
-	if err := k.openUpdateKeys(dir, create); err != nil {
+	k.update = &keyFile[updateKeys]{name: k.file(KeysUpdate), template: updateTemplate(), make: newUpdateKeys}
+	if _, err := k.update.look(create); err != nil && !errors.Is(err, ErrDestroyed) {
 		return nil, err
 	}
 	return k, nil
 }
 
-func openKeyset(file string, template *tinkpb.KeyTemplate, create bool) (*keyset.Handle, error) {
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) && create {
-		return createKeyset(file, template)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open key set: %w", err)
-	}
-	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
-	if err != nil {
-		return nil, fmt.Errorf("read key set %s: %w", filepath.Base(file), err)
-	}
-	return h, nil
+func (k *Keyring) file(name string) string { return keySetFile(k.dir, name) }
+
+func keySetFile(dir, name string) string {
+	return filepath.Join(dir, filepath.FromSlash(name)+".json")
 }
 
-// createKeyset writes a new key set under another name and links it into
-// place, so that of two processes that start at once one makes the key and
-// both use it.
-func createKeyset(file string, template *tinkpb.KeyTemplate) (*keyset.Handle, error) {
-	h, err := keyset.NewHandle(template)
+func (k *Keyring) prfFile(name string) *keyFile[*prf.Set] {
+	return &keyFile[*prf.Set]{name: k.file(name), template: prf.HMACSHA256PRFKeyTemplate(), make: prf.NewPRFSet, keep: true}
+}
+
+func (k *Keyring) boxFile(name string) *keyFile[tink.AEAD] {
+	return &keyFile[tink.AEAD]{name: k.file(name), template: aead.AES256GCMKeyTemplate(), make: func(h *keyset.Handle) (tink.AEAD, error) { return aead.New(h) }}
+}
+
+// box finds the keys that seal; a name that begins with la/ is an authority's.
+func (k *Keyring) box(name string) *keyFile[tink.AEAD] {
+	if f, ok := k.boxes[name]; ok {
+		return f
+	}
+	if f, ok := k.authorities.Load(name); ok {
+		return f.(*keyFile[tink.AEAD])
+	}
+	f, _ := k.authorities.LoadOrStore(name, k.boxFile(name))
+	return f.(*keyFile[tink.AEAD])
+}
+
+// AuthorityKeys names the key set of an authority.
+func AuthorityKeys(code AuthorityCode) string { return keysAuthority + string(code) }
+
+// encrypt seals with the newest key of a set. A set that an authority does not have yet
+// is made where sets may be.
+func (k *Keyring) encrypt(name string, plain, aad []byte) ([]byte, error) {
+	l, err := k.box(name).get(k.create)
 	if err != nil {
-		return nil, fmt.Errorf("make key set: %w", err)
+		return nil, err
 	}
-	var text bytes.Buffer
-	if err := insecurecleartextkeyset.Write(h, keyset.NewJSONWriter(&text)); err != nil {
-		return nil, fmt.Errorf("write key set: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("make key folder: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	return l.keys.Encrypt(plain, aad)
+}
+
+// decrypt opens with whichever key of a set sealed. Where none fits, the file is looked
+// at again: the key may be new.
+func (k *Keyring) decrypt(name string, sealed, aad []byte) ([]byte, error) {
+	f := k.box(name)
+	l, err := f.get(false)
 	if err != nil {
-		return nil, fmt.Errorf("write key set: %w", err)
+		return nil, err
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(text.Bytes())
-	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return nil, fmt.Errorf("write key set: %w", err)
+	plain, err := l.keys.Decrypt(sealed, aad)
+	if err == nil {
+		return plain, nil
 	}
-	if err := os.Link(tmp.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("write key set: %w", err)
+	fresh, lookErr := f.look(false)
+	if lookErr != nil || fresh.handle == l.handle {
+		return nil, errors.Join(err, lookErr)
 	}
-	return openKeyset(file, template, false)
+	return fresh.keys.Decrypt(sealed, aad)
+}
+
+// Stale reports whether something was sealed with another key of a set than the one
+// that seals now, so that it wants sealing anew before that other key is retired.
+func (k *Keyring) Stale(authority AuthorityCode, sealed []byte) bool {
+	l, err := k.box(AuthorityKeys(authority)).get(false)
+	if err != nil || len(sealed) < 5 {
+		return false
+	}
+	primary, err := l.handle.Primary()
+	return err == nil && fmt.Sprintf("%08x", primary.KeyID()) != hex.EncodeToString(sealed[1:5])
+}
+
+// Sealing names the keys with which an authority's records are written now.
+func (k *Keyring) Sealing(authority AuthorityCode) string {
+	l, err := k.box(AuthorityKeys(authority)).get(false)
+	if err != nil {
+		return ""
+	}
+	primary, err := l.handle.Primary()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%08x/%08x", k.subjects().PrimaryID, primary.KeyID())
 }
 
 // SubjectRef is the pseudonym of an NHS number.
@@ -129,47 +164,108 @@ func (k *Keyring) SubjectRef(n NHSNumber) SubjectRef {
 	return k.ref("nhs", n.Reveal())
 }
 
+// FormerRefs are the other pseudonyms that an NHS number has had, and still has in
+// records that were not rewritten since the subject keys changed.
+func (k *Keyring) FormerRefs(n NHSNumber) []SubjectRef {
+	set := k.subjects()
+	if n.IsZero() || len(set.PRFs) == 1 {
+		return nil
+	}
+	var out []SubjectRef
+	for id, key := range set.PRFs {
+		if id != set.PrimaryID {
+			out = append(out, refOf(id, key, "nhs", n.Reveal()))
+		}
+	}
+	return out
+}
+
+// Current reports whether a pseudonym is of the newest subject key.
+func (k *Keyring) Current(ref SubjectRef) bool {
+	return len(ref) > 8 && string(ref[:8]) == fmt.Sprintf("%08x", k.subjects().PrimaryID)
+}
+
 // LocalRef is the pseudonym of a sender's own patient number: it orders the
 // events of a person without an NHS number, and matches nothing.
 func (k *Keyring) LocalRef(feed, localID string) SubjectRef { return k.ref("local", feed, localID) }
 
 func (k *Keyring) ref(parts ...string) SubjectRef {
-	return SubjectRef(fmt.Sprintf("%08x-%s", k.subject.PrimaryID, digest(k.subject, parts)))
+	set := k.subjects()
+	return refOf(set.PrimaryID, set.PRFs[set.PrimaryID], parts...)
+}
+
+func refOf(id uint32, key prf.PRF, parts ...string) SubjectRef {
+	return SubjectRef(fmt.Sprintf("%08x-%s", id, digest(key, parts)))
+}
+
+func (k *Keyring) subjects() *prf.Set { return setOf(k.subject) }
+func (k *Keyring) events() *prf.Set   { return setOf(k.event) }
+
+// setOf gives keys that are there for as long as the process is.
+func setOf(f *keyFile[*prf.Set]) *prf.Set {
+	l, err := f.get(false)
+	if err != nil {
+		l = f.now.Load()
+	}
+	return l.keys
 }
 
 // Block is the pseudonym of something that people share, such as a date of
 // birth or a postcode: a key under which they are looked for.
 func (k *Keyring) Block(text string) [16]byte {
-	var out [16]byte
-	sum, err := k.subject.ComputePrimaryPRF(append([]byte("block:"), text...), uint32(len(out)))
-	if err != nil {
-		panic(fmt.Sprintf("derive block: %v", err)) // only for an output length the key cannot give
+	set := k.subjects()
+	return blockOf(set.PRFs[set.PrimaryID], text)
+}
+
+// FormerBlocks are those it has in an index that was built before the subject keys
+// changed.
+func (k *Keyring) FormerBlocks(text string) [][16]byte {
+	set := k.subjects()
+	var out [][16]byte
+	for id, key := range set.PRFs {
+		if id != set.PrimaryID {
+			out = append(out, blockOf(key, text))
+		}
 	}
-	copy(out[:], sum)
 	return out
+}
+
+func blockOf(key prf.PRF, text string) [16]byte {
+	return [16]byte(derive(key, append([]byte("block:"), text...)))
 }
 
 // ID derives a 128-bit id, in hex, from what it names. The same parts give the
 // same id in every process that holds the key, and no one else can derive it.
-func (k *Keyring) ID(parts ...string) string { return digest(k.event, parts) }
+func (k *Keyring) ID(parts ...string) string {
+	set := k.events()
+	return digest(set.PRFs[set.PrimaryID], parts)
+}
 
 // digest hashes parts with their lengths in front, so that no two lists of
 // parts read alike.
-func digest(set *prf.Set, parts []string) string {
+func digest(key prf.PRF, parts []string) string {
 	in := make([]byte, 0, 256)
 	for _, p := range parts {
 		in = append(append(strconv.AppendInt(in, int64(len(p)), 10), ':'), p...)
 	}
-	sum, err := set.ComputePrimaryPRF(in, idBytes)
+	return hex.EncodeToString(derive(key, in))
+}
+
+func derive(key prf.PRF, in []byte) []byte {
+	sum, err := key.ComputePRF(in, idBytes)
 	if err != nil {
 		panic(fmt.Sprintf("derive id: %v", err)) // only for an output length the key cannot give
 	}
-	return hex.EncodeToString(sum)
+	return sum
 }
 
 // SealIndex seals a value of the Redis index.
-func (k *Keyring) SealIndex(aad, plain []byte) ([]byte, error) { return k.index.Encrypt(plain, aad) }
+func (k *Keyring) SealIndex(aad, plain []byte) ([]byte, error) {
+	return k.encrypt(KeysIndex, plain, aad)
+}
 
 // OpenIndex opens a value of the Redis index; any change to it or to aad is an
 // error.
-func (k *Keyring) OpenIndex(aad, sealed []byte) ([]byte, error) { return k.index.Decrypt(sealed, aad) }
+func (k *Keyring) OpenIndex(aad, sealed []byte) ([]byte, error) {
+	return k.decrypt(KeysIndex, sealed, aad)
+}

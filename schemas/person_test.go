@@ -105,22 +105,23 @@ func TestSealedPartsOpenOnlyWhereTheyBelong(t *testing.T) {
 	k, other := newTestKeyring(t), newTestKeyring(t)
 	n, _ := invent(7)
 	p := Person{Number: n, FamilyName: "Example", GivenNames: "Ada", DateOfBirth: "2019-08-07", Sex: "F"}
-	sealed, err := k.SealPerson(TopicRegistration, "event-1", p)
+	sealed, err := k.SealPerson(TopicRegistration, "", "event-1", p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := k.OpenPerson(TopicRegistration, "event-1", sealed); err != nil || got != p {
+	if got, err := k.OpenPerson(TopicRegistration, "", "event-1", sealed); err != nil || got != p {
 		t.Fatalf("opened %v, %v", got == p, err)
 	}
 	flipped := bytes.Clone(sealed)
 	flipped[len(flipped)-1] ^= 1
 	for name, err := range map[string]error{
-		"another event": second(k.OpenPerson(TopicRegistration, "event-2", sealed)),
-		"another topic": second(k.OpenPerson(TopicNotice, "event-1", sealed)),
-		"another key":   second(other.OpenPerson(TopicRegistration, "event-1", sealed)),
-		"one bit":       second(k.OpenPerson(TopicRegistration, "event-1", flipped)),
-		"as raw bytes":  second(k.OpenRaw("event-1", sealed)),
-		"as details":    second(k.OpenDetails("event-1", sealed)),
+		"another event":     second(k.OpenPerson(TopicRegistration, "", "event-2", sealed)),
+		"another topic":     second(k.OpenPerson(TopicNotice, "", "event-1", sealed)),
+		"another key":       second(other.OpenPerson(TopicRegistration, "", "event-1", sealed)),
+		"one bit":           second(k.OpenPerson(TopicRegistration, "", "event-1", flipped)),
+		"as an authority's": second(k.OpenPerson(TopicRegistration, "E06A", "event-1", sealed)),
+		"as raw bytes":      second(k.OpenRaw("", "event-1", sealed)),
+		"as details":        second(k.OpenDetails("event-1", sealed)),
 	} {
 		if !errors.Is(err, ErrSealed) || !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -176,11 +177,11 @@ func TestKeysAreKeptAndNeverInvented(t *testing.T) {
 	if k.ID("x") != again.ID("x") {
 		t.Error("the key changed over a restart")
 	}
-	info, err := os.Stat(filepath.Join(dir, personKeyFile))
+	info, err := os.Stat(filepath.Join(dir, "registration.json"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("key file mode %v, %v", info.Mode(), err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, personKeyFile), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "registration.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenKeyring(dir, true); err == nil {

@@ -17,6 +17,7 @@ const (
 	detailsSchema  = "details"
 	evidenceSchema = "evidence"
 	accessSchema   = "access"
+	rawSchema      = "raw" // bytes as received, which have none
 )
 
 // sealedSchema is a schema of sealed bytes with all its released versions. The
@@ -53,23 +54,23 @@ func associated(t Topic, schema, id string) []byte {
 	return fmt.Appendf(nil, "%s\x00%s\x00%s", t, schema, id)
 }
 
-func (k *Keyring) seal(t Topic, schema, id string, value any) ([]byte, error) {
+func (k *Keyring) seal(keys string, t Topic, schema, id string, value any) ([]byte, error) {
 	s := k.inner[schema]
 	plain, err := s.newest().append([]byte{byte(len(s.versions))}, value)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", schema, err)
 	}
-	sealed, err := k.person.Encrypt(plain, associated(t, schema, id))
+	sealed, err := k.encrypt(keys, plain, associated(t, schema, id))
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", schema, err)
 	}
 	return sealed, nil
 }
 
-func (k *Keyring) open(t Topic, schema, id string, sealed []byte, value any) error {
-	plain, err := k.person.Decrypt(sealed, associated(t, schema, id))
+func (k *Keyring) open(keys string, t Topic, schema, id string, sealed []byte, value any) error {
+	plain, err := k.unseal(keys, t, schema, id, sealed)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", schema, ErrSealed)
+		return err
 	}
 	s := k.inner[schema]
 	if len(plain) == 0 || plain[0] == 0 || int(plain[0]) > len(s.versions) {
@@ -81,49 +82,54 @@ func (k *Keyring) open(t Topic, schema, id string, sealed []byte, value any) err
 	return nil
 }
 
-// SealPerson seals who a record of a topic is about; id is the record's event
-// id, or its key where the topic is compacted.
-func (k *Keyring) SealPerson(t Topic, id string, p Person) ([]byte, error) {
-	return k.seal(t, personSchema, id, openedPerson(p))
+func (k *Keyring) unseal(keys string, t Topic, schema, id string, sealed []byte) ([]byte, error) {
+	plain, err := k.decrypt(keys, sealed, associated(t, schema, id))
+	switch {
+	case errors.Is(err, ErrDestroyed):
+		return nil, fmt.Errorf("open %s: %w", schema, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", schema, ErrSealed)
+	}
+	return plain, nil
 }
 
-// OpenPerson opens what SealPerson sealed for the same topic and id.
-func (k *Keyring) OpenPerson(t Topic, id string, sealed []byte) (Person, error) {
+// ownedBy names the keys of what an authority owns; of what none does, those of what it
+// is.
+func ownedBy(owner AuthorityCode, otherwise string) string {
+	if owner == "" {
+		return otherwise
+	}
+	return AuthorityKeys(owner)
+}
+
+// SealPerson seals who a record of a topic is about; id is the record's event
+// id, or its key where the topic is compacted. owner is the authority whose keys seal
+// it: empty for a registration, which is nobody's.
+func (k *Keyring) SealPerson(t Topic, owner AuthorityCode, id string, p Person) ([]byte, error) {
+	return k.seal(ownedBy(owner, KeysRegistration), t, personSchema, id, openedPerson(p))
+}
+
+// OpenPerson opens what SealPerson sealed for the same topic, owner and id.
+func (k *Keyring) OpenPerson(t Topic, owner AuthorityCode, id string, sealed []byte) (Person, error) {
 	var f personFields
-	if err := k.open(t, personSchema, id, sealed, &f); err != nil {
+	if err := k.open(ownedBy(owner, KeysRegistration), t, personSchema, id, sealed, &f); err != nil {
 		return Person{}, err
 	}
 	return f.person()
-}
-
-// SealDetails seals the details of one outcome; its audit record carries the
-// same bytes.
-func (k *Keyring) SealDetails(outcomeID string, d Details) ([]byte, error) {
-	return k.seal(TopicOutcome, detailsSchema, outcomeID, detailsFields{openedPerson(d.Person), d.Plans, d.Pattern})
-}
-
-// OpenDetails opens what SealDetails sealed.
-func (k *Keyring) OpenDetails(outcomeID string, sealed []byte) (Details, error) {
-	var f detailsFields
-	if err := k.open(TopicOutcome, detailsSchema, outcomeID, sealed, &f); err != nil {
-		return Details{}, err
-	}
-	p, err := f.Person.person()
-	return Details{p, f.Plans, f.Pattern}, err
 }
 
 // SealEvidence seals what a registration says beside who the person is; id is
 // its event id.
 func (k *Keyring) SealEvidence(id string, e Evidence) ([]byte, error) {
 	m := e.Mother
-	return k.seal(TopicRegistration, evidenceSchema, id, evidenceFields{e.OperatorID, e.OperatorName, e.OperatorSource,
+	return k.seal(KeysRegistration, TopicRegistration, evidenceSchema, id, evidenceFields{e.OperatorID, e.OperatorName, e.OperatorSource,
 		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers, e.ResponsibleName, e.ResponsibleRole})
 }
 
 // OpenEvidence opens what SealEvidence sealed.
 func (k *Keyring) OpenEvidence(id string, sealed []byte) (Evidence, error) {
 	var f evidenceFields
-	if err := k.open(TopicRegistration, evidenceSchema, id, sealed, &f); err != nil {
+	if err := k.open(KeysRegistration, TopicRegistration, evidenceSchema, id, sealed, &f); err != nil {
 		return Evidence{}, err
 	}
 	mother, err := personFields{Number: f.MotherNumber, FamilyName: f.MotherName, LocalID: f.MotherLocalID}.person()
@@ -131,44 +137,38 @@ func (k *Keyring) OpenEvidence(id string, sealed []byte) (Evidence, error) {
 		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers, f.ResponsibleName, f.ResponsibleRole}, err
 }
 
-// SealAccess seals the access of a record of a topic; id is the record's.
-func (k *Keyring) SealAccess(t Topic, id string, a Access) ([]byte, error) {
-	return k.seal(t, accessSchema, id, a)
+// SealAccess seals the access of a record of a topic; id is the record's. owner is the
+// authority whose keys seal it, empty for who looked or acted.
+func (k *Keyring) SealAccess(t Topic, owner AuthorityCode, id string, a Access) ([]byte, error) {
+	return k.seal(ownedBy(owner, KeysActor), t, accessSchema, id, a)
 }
 
 // OpenAccess opens what SealAccess sealed.
-func (k *Keyring) OpenAccess(t Topic, id string, sealed []byte) (Access, error) {
+func (k *Keyring) OpenAccess(t Topic, owner AuthorityCode, id string, sealed []byte) (Access, error) {
 	var a Access
-	err := k.open(t, accessSchema, id, sealed, &a)
+	err := k.open(ownedBy(owner, KeysActor), t, accessSchema, id, sealed, &a)
 	return a, err
 }
 
-// SealParcel seals a part of a parcel; id names upload, kind and part.
-func (k *Keyring) SealParcel(id string, raw []byte) ([]byte, error) {
-	return k.person.Encrypt(raw, associated(TopicParcel, "raw", id))
+// SealParcel seals a part of an authority's parcel; id names upload, kind and part.
+func (k *Keyring) SealParcel(owner AuthorityCode, id string, raw []byte) ([]byte, error) {
+	return k.encrypt(AuthorityKeys(owner), raw, associated(TopicParcel, rawSchema, id))
 }
 
 // OpenParcel opens what SealParcel sealed.
-func (k *Keyring) OpenParcel(id string, sealed []byte) ([]byte, error) {
-	raw, err := k.person.Decrypt(sealed, associated(TopicParcel, "raw", id))
-	if err != nil {
-		return nil, fmt.Errorf("open parcel: %w", ErrSealed)
-	}
-	return raw, nil
+func (k *Keyring) OpenParcel(owner AuthorityCode, id string, sealed []byte) ([]byte, error) {
+	return k.unseal(AuthorityKeys(owner), TopicParcel, rawSchema, id, sealed)
 }
 
-// SealRaw seals bytes as received for the quarantine.
-func (k *Keyring) SealRaw(id string, raw []byte) ([]byte, error) {
-	return k.person.Encrypt(raw, associated(TopicDeadLetter, "raw", id))
+// SealRaw seals bytes as received for the quarantine; owner is the authority that sent
+// them, if one did.
+func (k *Keyring) SealRaw(owner AuthorityCode, id string, raw []byte) ([]byte, error) {
+	return k.encrypt(ownedBy(owner, KeysQuarantine), raw, associated(TopicDeadLetter, rawSchema, id))
 }
 
 // OpenRaw opens what SealRaw sealed.
-func (k *Keyring) OpenRaw(id string, sealed []byte) ([]byte, error) {
-	raw, err := k.person.Decrypt(sealed, associated(TopicDeadLetter, "raw", id))
-	if err != nil {
-		return nil, fmt.Errorf("open quarantined bytes: %w", ErrSealed)
-	}
-	return raw, nil
+func (k *Keyring) OpenRaw(owner AuthorityCode, id string, sealed []byte) ([]byte, error) {
+	return k.unseal(ownedBy(owner, KeysQuarantine), TopicDeadLetter, rawSchema, id, sealed)
 }
 
 // personFields is a Person as it is written just before sealing: the one type

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -24,7 +22,7 @@ import (
 // writes to it can change its records. Both bind topic, authority and update id.
 
 // NoUpdateKey means that this keyring cannot open updates: it has no key for them.
-var errNoUpdateKey = errors.New("there is no key set for updates (" + updateKeyFile + ")")
+var errNoUpdateKey = errors.New("there is no key set for updates (" + KeysUpdate + ".json)")
 
 // updateContext is what an update is bound to.
 func updateContext(u Update) []byte {
@@ -40,22 +38,22 @@ func ValidUpdateID(id string) bool {
 	return id != "" && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
 }
 
-// openUpdateKeys reads or makes the broker's key set for updates. A key folder of an
-// earlier release has none, and streams stay closed.
-func (k *Keyring) openUpdateKeys(dir string, create bool) error {
-	file := filepath.Join(dir, updateKeyFile)
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) && !create {
-		return nil
+// updateKeys are the broker's keys for updates.
+type updateKeys struct {
+	private tink.HybridDecrypt
+	public  []byte // Tink key set in JSON
+}
+
+func updateTemplate() *tinkpb.KeyTemplate {
+	return hybrid.DHKEM_X25519_HKDF_SHA256_HKDF_SHA256_AES_256_GCM_Key_Template()
+}
+
+func newUpdateKeys(h *keyset.Handle) (k updateKeys, err error) {
+	if k.private, err = hybrid.NewHybridDecrypt(h); err != nil {
+		return k, err
 	}
-	h, err := openKeyset(file, hybrid.DHKEM_X25519_HKDF_SHA256_HKDF_SHA256_AES_256_GCM_Key_Template(), create)
-	if err != nil {
-		return err
-	}
-	if k.update, err = hybrid.NewHybridDecrypt(h); err != nil {
-		return fmt.Errorf("open key set %s: %w", updateKeyFile, err)
-	}
-	k.updatePublic, err = publicText(h)
-	return err
+	k.public, err = publicText(h)
+	return k, err
 }
 
 func publicText(h *keyset.Handle) ([]byte, error) {
@@ -73,18 +71,20 @@ func publicText(h *keyset.Handle) ([]byte, error) {
 // UpdateKey is the public key set that updates are encrypted with, a Tink key set
 // in JSON.
 func (k *Keyring) UpdateKey() ([]byte, error) {
-	if k.update == nil {
-		return nil, errNoUpdateKey
+	l, err := k.update.get(false)
+	if err != nil {
+		return nil, errors.Join(errNoUpdateKey, err)
 	}
-	return k.updatePublic, nil
+	return l.keys.public, nil
 }
 
 // OpenUpdate opens the records of an update.
 func (k *Keyring) OpenUpdate(u Update) ([]byte, error) {
-	if k.update == nil {
-		return nil, errNoUpdateKey
+	l, err := k.update.get(false)
+	if err != nil {
+		return nil, errors.Join(errNoUpdateKey, err)
 	}
-	plain, err := k.update.Decrypt(u.Sealed, updateContext(u))
+	plain, err := l.keys.private.Decrypt(u.Sealed, updateContext(u))
 	if err != nil {
 		return nil, fmt.Errorf("open update: %w", ErrSealed)
 	}

@@ -26,6 +26,12 @@ type carer struct{ *system }
 // Identify gives a person's pseudonym.
 func (c carer) Identify(n schemas.NHSNumber) schemas.SubjectRef { return c.keys.SubjectRef(n) }
 
+// Former gives the pseudonyms a person had before the keys changed.
+func (c carer) Former(n schemas.NHSNumber) []schemas.SubjectRef { return c.keys.FormerRefs(n) }
+
+// Stale reports that a record is sealed with a key that is not the newest.
+func (c carer) Stale(i schemas.Indicator) bool { return c.keys.Stale(i.Authority, i.SealedPerson) }
+
 // Authority gives an authority's contacts.
 func (c carer) Authority(code schemas.AuthorityCode) (schemas.Authority, bool) {
 	return c.contacts.Get(code)
@@ -94,6 +100,9 @@ func (c carer) Commit(ctx context.Context, changes socialcare.Changes) error {
 			return err
 		}
 	}
+	if err := c.relink(ctx, changes.Moved); err != nil {
+		return err
+	}
 	var records []topics.Record
 	for _, i := range changes.Drop {
 		records = append(records, topics.Record{Topic: schemas.TopicIndicator, Key: i.Key(), Time: c.publish.Now()})
@@ -121,6 +130,10 @@ func (c carer) record(ctx context.Context, changes socialcare.Changes) error {
 	add := func(action schemas.Action, about string, d router.Deed) {
 		d.Kind, d.Action, d.About, d.Organisation, d.Authorities = schemas.AuditChange, action, about, string(changes.Authority), []schemas.AuthorityCode{changes.Authority}
 		deeds = append(deeds, d)
+	}
+	if changes.Renewal {
+		add(schemas.ActionPlansRenewed, "", router.Deed{Count: int64(len(changes.Put))})
+		return c.recorder.Note(ctx, deeds...)
 	}
 	for _, i := range changes.Put {
 		action := schemas.ActionPlanShared
@@ -165,7 +178,7 @@ func (c carer) put(ctx context.Context, indicators []schemas.Indicator) error {
 	for _, i := range indicators {
 		var err error
 		if i.SealedPerson == nil && !i.Withdrawn { // one that is put back, or ended as it stood, stays sealed
-			if i.SealedPerson, err = c.keys.SealPerson(schemas.TopicIndicator, string(i.Key()), i.Person); err != nil {
+			if i.SealedPerson, err = c.keys.SealPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), i.Person); err != nil {
 				return err
 			}
 		}
@@ -176,6 +189,40 @@ func (c carer) put(ctx context.Context, indicators []schemas.Indicator) error {
 		records = append(records, r)
 	}
 	return c.producer.Produce(ctx, records...)
+}
+
+// relink has the links of people who are known by another pseudonym follow.
+func (c carer) relink(ctx context.Context, moved []socialcare.Moved) error {
+	if len(moved) == 0 {
+		return nil
+	}
+	select {
+	case <-c.linked.c:
+	default:
+		return errors.New("renew links: not read yet")
+	}
+	to := map[schemas.SubjectRef]schemas.SubjectRef{}
+	for _, m := range moved {
+		to[m.From] = m.To
+	}
+	var put, drop []topics.Record
+	for _, l := range c.links.All() {
+		now := l
+		now.Survivor, now.Retired = cmp.Or(to[l.Survivor], l.Survivor), cmp.Or(to[l.Retired], l.Retired)
+		if now == l {
+			continue
+		}
+		r, err := c.publish.State(schemas.TopicLink, now.Key(), c.keys.ID("link", string(now.Key())), now)
+		if err != nil {
+			return err
+		}
+		put = append(put, r)
+		drop = append(drop, topics.Record{Topic: schemas.TopicLink, Key: l.Key(), Time: c.publish.Now()})
+	}
+	if err := c.producer.Produce(ctx, put...); err != nil {
+		return err
+	}
+	return c.producer.Produce(ctx, drop...)
 }
 
 // note commits contacts and the record of the file.
@@ -234,7 +281,7 @@ func (c carer) keepParcel(ctx context.Context, code schemas.AuthorityCode, p soc
 	var records []topics.Record
 	for part := int64(0); packed.Len() > 0; part++ {
 		v := schemas.Parcel{Authority: code, UploadID: p.UploadID, Kind: p.Kind, Part: part}
-		if v.Sealed, err = c.keys.SealParcel(parcelID(v), packed.Next(parcelPart)); err != nil {
+		if v.Sealed, err = c.keys.SealParcel(code, parcelID(v), packed.Next(parcelPart)); err != nil {
 			return fmt.Errorf("seal parcel: %w", err)
 		}
 		r, err := c.publish.State(schemas.TopicParcel, []byte(code), c.keys.ID("parcel", parcelID(v)), v)
@@ -263,7 +310,7 @@ func (c carer) Parcel(ctx context.Context, u schemas.Upload, kind string) ([]byt
 		if p.Authority != u.Authority || p.UploadID != u.UploadID || p.Kind != kind {
 			return nil
 		}
-		plain, err := c.keys.OpenParcel(parcelID(p), p.Sealed)
+		plain, err := c.keys.OpenParcel(p.Authority, parcelID(p), p.Sealed)
 		switch {
 		case err != nil:
 			return err

@@ -125,7 +125,7 @@ func (s *shell) command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exit{exitUsage, err} })
 	for _, c := range []*cobra.Command{
-		s.demo(), s.serve(), s.doctor(), s.topics(), s.tail(), s.ledger(), s.dlq(), s.hl7(), s.feeds(), s.la(), s.certs(), s.audit(), s.index(), s.match(),
+		s.demo(), s.serve(), s.doctor(), s.topics(), s.tail(), s.ledger(), s.dlq(), s.hl7(), s.feeds(), s.la(), s.certs(), s.audit(), s.keys(), s.index(), s.match(),
 		s.config(), s.explain(), s.bench(), s.version(),
 	} {
 		root.AddCommand(c)

@@ -110,7 +110,7 @@ type HTTPConfig struct {
 
 // KeysConfig says where the key sets are.
 type KeysConfig struct {
-	// Dir is the folder of the four key sets. Default: keys in the data folder.
+	// Dir is the folder of the key sets (cpis keys). Default: keys in the data folder.
 	Dir string `yaml:"dir"`
 	// Create makes missing key sets. Default: only with the embedded Kafka,
 	// since the processes of a cluster must share theirs.

@@ -93,7 +93,7 @@ func (s *system) rendering(ctx context.Context, r topics.Record) {
 	var n schemas.Notice
 	err := s.codec.Decode(ctx, schemas.TopicNotice, r.Value, &n)
 	if err == nil && n.Traced && n.Kind == schemas.NoticeAttendance {
-		if n.Person, err = s.keys.OpenPerson(schemas.TopicNotice, n.NoticeID, n.SealedPerson); err == nil {
+		if n.Person, err = s.keys.OpenPerson(schemas.TopicNotice, n.Authority, n.NoticeID, n.SealedPerson); err == nil {
 			s.rendered.Put(n.SubjectRef, n.Person, n.CreatedAt)
 		}
 	}
@@ -208,7 +208,7 @@ func (o opener) indicator(value []byte) (schemas.Indicator, error) {
 	}
 	var err error
 	if !i.Withdrawn { // taken back: nobody is named
-		i.Person, err = o.keys.OpenPerson(schemas.TopicIndicator, string(i.Key()), i.SealedPerson)
+		i.Person, err = o.keys.OpenPerson(schemas.TopicIndicator, i.Authority, string(i.Key()), i.SealedPerson)
 	}
 	return i, err
 }

@@ -22,6 +22,7 @@ type oneHospital struct {
 	dir  string
 	web  string // address of the HTTP side
 	conn *mllp.Client
+	env  []string
 	cli  func(in string, args ...string) (code int, text string)
 }
 
@@ -41,10 +42,10 @@ func newHospital(t *testing.T, dir, more, feed string) *oneHospital {
 	}
 	sys := runSystem(t, file, map[string]any{"data": h.dir, "mllp.listen": "127.0.0.1:0", "http.listen": ports[0], "kafka.listen": ports[1], "registry.listen": ports[2]})
 	h.web = "http://" + ports[0]
+	h.env = []string{"CPIS_HTTP_LISTEN=" + ports[0], "CPIS_KAFKA_LISTEN=" + ports[1], "CPIS_REGISTRY_LISTEN=" + ports[2], "CPIS_DATA=" + h.dir}
 	h.cli = func(in string, args ...string) (int, string) {
 		var out, complaint bytes.Buffer
-		env := []string{"CPIS_HTTP_LISTEN=" + ports[0], "CPIS_KAFKA_LISTEN=" + ports[1], "CPIS_REGISTRY_LISTEN=" + ports[2]}
-		code := run(context.Background(), append(args, "--config", file, "--data", h.dir), strings.NewReader(in), &out, &complaint, env)
+		code := run(context.Background(), append(args, "--config", file, "--data", h.dir), strings.NewReader(in), &out, &complaint, h.env)
 		return code, out.String() + complaint.String()
 	}
 	if h.conn, err = mllp.Dial(context.Background(), sys.doorAddr(), mllp.ClientConfig{}); err != nil {

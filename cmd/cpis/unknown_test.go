@@ -22,9 +22,6 @@ func TestAnUnknownChild(t *testing.T) {
 	}
 	h.upload(samples("contacts.json"), "--contacts")
 	h.upload(plans)
-	message := func(id, event, more string) string {
-		return "MSH|^~\\&|PRACTICE|RXX01|CPIS|HUB|20261125101500+0000||ADT^" + event + "|" + id + "|T|2.4\rEVN|" + event + "|20261125101500+0000\r" + more
-	}
 	unknown := message("1", "A04", "PID|1||T77^^^RXX^MR||Quillfeather^Zoey||20190807|F|||1 High Street^^Aford^^ZZ1 1AA\rPV1|1|E|AE||||||||||||||||V77\r")
 	h.send(unknown)
 	eventually(t, 20*time.Second, "the first answer", h.answered("IDENTITY_NOT_CONFIRMED"))
@@ -45,4 +42,9 @@ func TestAnUnknownChild(t *testing.T) {
 	if !h.answered("CORRECTS^^CPIS")() || !h.answered("RINGNOW^^CPIS")() {
 		t.Error("it does not name the first, or nobody to ring")
 	}
+}
+
+// message is an ADT message of the practice sender, with what follows EVN.
+func message(id, event, more string) string {
+	return "MSH|^~\\&|PRACTICE|RXX01|CPIS|HUB|20261125101500+0000||ADT^" + event + "|" + id + "|T|2.4\rEVN|" + event + "|20261125101500+0000\r" + more
 }

@@ -59,6 +59,7 @@ func (s *system) openCare(mux *identity.Mux) error {
 		return err
 	}
 	s.add("purge", s.purge)
+	s.add("renewal", s.renew)
 	api := connectors.NewAPI(mux, buildVersion().Version)
 	s.care.Register(api, s.superseded)
 	s.views = router.NewViews(s.publish, s.keys)
@@ -168,6 +169,37 @@ func (s *system) purge(ctx context.Context) error {
 				continue
 			}
 			done[a.Code] = today
+		}
+	}
+}
+
+// renewEvery is how often it is looked whether keys have changed.
+const renewEvery = 5 * time.Second
+
+// renew has authorities' records written anew when their keys, or those of pseudonyms,
+// have changed.
+func (s *system) renew(ctx context.Context) error {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
+	done := map[schemas.AuthorityCode]string{}
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		for _, a := range s.contacts.All() {
+			keys := s.keys.Sealing(a.Code)
+			if done[a.Code] == keys {
+				continue
+			}
+			if _, err := s.care.Renew(ctx, a.Code); err != nil {
+				if ctx.Err() == nil {
+					s.log.Warn("records cannot be written anew with newer keys yet", "authority", string(a.Code), "error", err)
+				}
+				continue
+			}
+			done[a.Code] = keys
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (s *Service) compare(j *job) {
 			continue
 		}
 		i.SubjectRef, i.UploadID, i.ReceivedAt = s.store.Identify(i.Person.Number), j.upload.UploadID, j.now
-		if before, ok := j.held[string(i.Key())]; ok {
+		if before, ok := s.heldOf(j, *i); ok {
 			it.before = &before
 		}
 		it.outcome(j.now)

@@ -20,6 +20,10 @@ import (
 type Store interface {
 	// Identify gives a person's pseudonym.
 	Identify(n schemas.NHSNumber) schemas.SubjectRef
+	// Former gives the pseudonyms a person had before the keys changed.
+	Former(n schemas.NHSNumber) []schemas.SubjectRef
+	// Stale reports that a record is sealed with a key that is not the newest.
+	Stale(i schemas.Indicator) bool
 	// Held gives all records of an authority, those that it took back too, by
 	// their key: at least as new as every Commit that has returned. An error means
 	// that it cannot be told.
@@ -41,11 +45,14 @@ type Changes struct {
 	Authority schemas.AuthorityCode
 	Parcels   []Parcel            // kept for some days
 	Put       []schemas.Indicator // a SealedPerson that is there stays as it is
+	Moved     []Moved             // links of these people follow, before anything is dropped
 	Drop      []schemas.Indicator // nothing stands under their keys any more
 	Refused   []RefusedRow        // to the quarantine
 	Contacts  *schemas.Authority
 	Upload    *schemas.Upload
 	Notices   []schemas.Notice // to the authority
+	// Renewal says that what is put was there, and only its keys are newer.
+	Renewal bool
 }
 
 // Parcel is kept with an upload for some days, sealed.
@@ -217,6 +224,9 @@ func (s *Service) take(ctx context.Context, r Request, text []byte) (Result, err
 		return Result{}, fmt.Errorf("%w: %w", errLater, err)
 	}
 	if j.held, err = s.store.Held(ctx, r.Authority); err != nil {
+		return Result{}, fmt.Errorf("%w: %w", errLater, err)
+	}
+	if err := s.renewed(ctx, j); err != nil {
 		return Result{}, fmt.Errorf("%w: %w", errLater, err)
 	}
 	s.compare(j)

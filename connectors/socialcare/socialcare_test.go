@@ -46,6 +46,10 @@ func newStore(t testing.TB) *store {
 		authorities: map[schemas.AuthorityCode]schemas.Authority{"E06A": {Code: "E06A", Name: "Aford", Version: 3}}, now: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)}
 }
 
+func (s *store) Former(schemas.NHSNumber) []schemas.SubjectRef { return nil }
+
+func (s *store) Stale(schemas.Indicator) bool { return false }
+
 func (s *store) Identify(n schemas.NHSNumber) schemas.SubjectRef {
 	return schemas.SubjectRef("ref-" + n.Reveal()[5:])
 }
