@@ -125,10 +125,11 @@ func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 			if err != nil {
 				return f, err
 			}
-			if slices.Contains(q.former, ref) { // one that is being written anew stands under both
-				plans = slices.DeleteFunc(plans, func(p schemas.Indicator) bool { return holds(f.held, p) })
+			for _, p := range plans {
+				if !holds(f.held, p) {
+					f.held = append(f.held, p)
+				}
 			}
-			f.held = append(f.held, plans...)
 		}
 		q.note("number", "", fmt.Sprintf("%d plans are shown today under the number and %d that were merged with it", len(f.held), len(q.linked)))
 	}
@@ -153,9 +154,12 @@ func (m *Matcher) find(q *inquiry, s index.Snapshot) (f found, err error) {
 	return f, err
 }
 
-// holds reports whether an authority's plan of a type is among some.
+// holds reports whether an authority's record is among some: one that is being written
+// anew under another pseudonym stands under both.
 func holds(plans []schemas.Indicator, p schemas.Indicator) bool {
-	return slices.ContainsFunc(plans, func(h schemas.Indicator) bool { return h.Authority == p.Authority && h.PlanType == p.PlanType })
+	return slices.ContainsFunc(plans, func(h schemas.Indicator) bool {
+		return h.Authority == p.Authority && h.PlanType == p.PlanType && h.Person.LocalID == p.Person.LocalID
+	})
 }
 
 // shownPlans are the indicators of a subject that are shown today.

@@ -217,7 +217,7 @@ func (l *decideLane) compose(a *answer, d schemas.Decision) {
 		Repeat: r.Repeat, AcceptedAt: r.AcceptedAt, DecidedAt: l.d.Now().UTC().Truncate(time.Millisecond), Freshness: d.Freshness, Origin: a.origin}
 	if d.State.Matched() {
 		a.outcome.SubjectRef = d.Subject
-		a.outcome.Details = schemas.Details{Person: r.Person, Plans: d.Plans}
+		a.outcome.Details = schemas.Details{Person: r.Person, Plans: d.Plans, Restricted: r.Evidence.Restricted}
 	}
 	a.outcome.OutcomeID = l.d.Keys.ID("outcome", r.EventID)
 	switch {

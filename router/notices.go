@@ -114,7 +114,7 @@ func (l *decideLane) notices(a *answer) []schemas.Notice {
 			person.LocalID = p.RecordID
 			out = append(out, schemas.Notice{NoticeID: l.d.Keys.ID("notice", string(p.Authority), string(o.SubjectRef), string(o.ODS), string(o.Setting), visit),
 				Kind: schemas.NoticeAttendance, Authority: p.Authority, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, OccurredAt: a.reg.OccurredAt, CreatedAt: o.DecidedAt,
-				SubjectRef: o.SubjectRef, Person: person, Origin: o.Origin, Feed: o.Feed, ControlID: o.ControlID,
+				SubjectRef: o.SubjectRef, Restricted: o.Details.Restricted, Person: person, Origin: o.Origin, Feed: o.Feed, ControlID: o.ControlID,
 				Traced: a.reg.NumberStatus == schemas.NumberVerified && a.reg.SubjectRef == o.SubjectRef,
 				Notify: a.reg.Notify, UnopenedAfter: a.reg.UnopenedAfter,
 				Access: schemas.Access{WorkerName: a.reg.Evidence.ResponsibleName, WorkerRole: a.reg.Evidence.ResponsibleRole}})

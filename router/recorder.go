@@ -31,6 +31,7 @@ type Deed struct {
 	ODS          schemas.ODSCode
 	Setting      schemas.CareSetting
 	Code         schemas.Code
+	Reason       string // one of a closed list; it stands where other records have the trigger event
 	// About is the id of the file, dead letter or answer it is about. The same deed
 	// about the same thing is one record, however often it is told; without an id
 	// every telling is a deed of its own.
@@ -66,7 +67,7 @@ func (r *Recorder) Records(deeds ...Deed) ([]topics.Record, error) {
 		a := schemas.Audit{
 			AuditID: r.Keys.ID("deed", string(d.Kind), string(d.Action), d.Organisation, d.Feed, string(d.Subject), string(d.Code), d.By.WorkerID, about),
 			Kind:    d.Kind, Action: d.Action, Stream: cmp.Or(d.Stream, schemas.StreamGovernance), At: now, EventID: d.About, OutcomeID: d.OutcomeID, Organisation: d.Organisation,
-			SubjectRef: d.Subject, Authorities: []string{}, Feed: d.Feed, ODS: d.ODS, Setting: d.Setting, Code: d.Code, Role: d.By.WorkerRole, Count: max(d.Count, 1),
+			SubjectRef: d.Subject, Authorities: []string{}, Feed: d.Feed, ODS: d.ODS, Setting: d.Setting, Code: d.Code, Event: d.Reason, Role: d.By.WorkerRole, Count: max(d.Count, 1),
 		}
 		if !d.At.IsZero() {
 			a.At = d.At.UTC().Truncate(time.Millisecond)

@@ -126,7 +126,7 @@ func (n *Notices) giveUp(ctx context.Context, notice schemas.Notice, log *slog.L
 // DeliveryOf is the record of what became of a notice, without an answer.
 func DeliveryOf(n schemas.Notice, state schemas.DeliveryState, at time.Time) schemas.Delivery {
 	return schemas.Delivery{NoticeID: n.NoticeID, Authority: n.Authority, Kind: n.Kind, State: state, At: at.UTC().Truncate(time.Millisecond), Feed: n.Feed, ODS: n.ODS, Setting: n.Setting,
-		ControlID: n.ControlID, OutcomeID: n.OutcomeID}
+		ControlID: n.ControlID, OutcomeID: n.OutcomeID, Restricted: n.Restricted}
 }
 
 // Deliveries puts on record what became of notices.

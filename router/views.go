@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Views struct {
 	Keys *schemas.Keyring
 
 	mu      sync.Mutex
-	answers map[string]schemas.Outcome // by outcome id, without details; guarded by mu
+	answers map[string]schemas.Outcome // by outcome id, details sealed; guarded by mu
 	order   []string                   // of their times; guarded by mu
 	known   chan struct{}              // closed when what is there was read
 	once    sync.Once
@@ -45,7 +46,6 @@ func (v *Views) take(ctx context.Context, r topics.Record) {
 	if err := v.Codec.Decode(ctx, schemas.TopicOutcome, r.Value, &o); err != nil || !o.State.Matched() {
 		return
 	}
-	o.SealedDetails = nil
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if _, held := v.answers[o.OutcomeID]; !held {
@@ -61,30 +61,88 @@ func (v *Views) take(ctx context.Context, r topics.Record) {
 // ErrNoAnswer means that there is no such answer to open.
 var ErrNoAnswer = errors.New("no such answer")
 
-// Note puts on record who opened an answer, and when. covers says whether whoever
-// tells it speaks for the care setting of the answer. at is the moment it happened,
-// zero for now; the same person and moment are one record. nil means durable.
-func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.ODSCode) bool, who schemas.Access, at time.Time) error {
+// errUnread means that answers are still being read.
+var errUnread = errors.New("answers are still being read")
+
+func (v *Views) read() error {
 	select {
 	case <-v.known:
+		return nil
 	default:
-		return errors.New("note view: answers are still being read")
+		return errUnread
+	}
+}
+
+// Find gives an answer that shows a plan, its details sealed; ErrNoAnswer where there is
+// none.
+func (v *Views) Find(outcomeID string) (schemas.Outcome, error) {
+	if err := v.read(); err != nil {
+		return schemas.Outcome{}, err
 	}
 	v.mu.Lock()
-	o, ok := v.answers[outcomeID]
-	v.mu.Unlock()
+	defer v.mu.Unlock()
+	if o, ok := v.answers[outcomeID]; ok {
+		return o, nil
+	}
+	return schemas.Outcome{}, ErrNoAnswer
+}
+
+// Of lists the answers about somebody that show a plan, the newest first.
+func (v *Views) Of(n schemas.NHSNumber) ([]schemas.Outcome, error) {
+	if err := v.read(); err != nil {
+		return nil, err
+	}
+	refs := append(v.Keys.FormerRefs(n), v.Keys.SubjectRef(n))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var out []schemas.Outcome
+	for _, id := range v.order {
+		if o := v.answers[id]; slices.Contains(refs, o.SubjectRef) {
+			out = append(out, o)
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// View is that somebody opened the details of an answer.
+type View struct {
+	Who          schemas.Access
+	Organisation string    // of whoever looked; empty where it is the care setting's own word
+	At           time.Time // zero for now; the same person and moment are one record
+	Silent       bool      // not in the history that is shown, and told to nobody
+	Glass        bool      // the answer was another organisation's
+}
+
+// Note puts on record who opened an answer, and when. covers says whether whoever
+// tells it speaks for the care setting of the answer. nil means durable.
+func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.ODSCode) bool, view View) error {
+	o, err := v.Find(outcomeID)
+	if errors.Is(err, ErrNoAnswer) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("note view: %w", err)
+	}
 	now := v.Now().UTC().Truncate(time.Millisecond)
+	at := view.At
 	if at.IsZero() {
 		at = now
 	}
 	at = at.UTC().Truncate(time.Millisecond)
-	if !ok || !covers(o.ODS) || at.Before(o.DecidedAt.Add(-skew)) || at.After(now.Add(skew)) {
+	if !covers(o.ODS) || at.Before(o.DecidedAt.Add(-skew)) || at.After(now.Add(skew)) {
 		return ErrNoAnswer
 	}
-	a := auditOf(o, v.Keys.ID("view", outcomeID, who.WorkerID, who.WorkerName, at.Format(time.RFC3339Nano)))
-	a.Kind, a.At, a.Role, a.Authorities = schemas.AuditView, at, who.WorkerRole, []string{}
-	var err error
-	if a.SealedActor, err = v.Keys.SealAccess(schemas.TopicAudit, "", a.AuditID, who); err != nil {
+	o.SealedDetails = nil
+	a := auditOf(o, v.Keys.ID("view", outcomeID, view.Who.WorkerID, view.Who.WorkerName, at.Format(time.RFC3339Nano)))
+	a.Kind, a.At, a.Role, a.Authorities, a.Organisation = schemas.AuditView, at, view.Who.WorkerRole, []string{}, view.Organisation
+	if view.Silent {
+		a.Silent, a.Stream = true, schemas.StreamGovernance
+	}
+	if view.Glass {
+		a.Action = schemas.ActionGlassBroken
+	}
+	if a.SealedActor, err = v.Keys.SealAccess(schemas.TopicAudit, "", a.AuditID, view.Who); err != nil {
 		return err
 	}
 	r, err := v.record(schemas.TopicAudit, string(o.SubjectRef), a.AuditID, o.EventID, a)

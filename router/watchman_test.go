@@ -61,7 +61,7 @@ func (w *watch) answer(n schemas.Notice, silent bool) {
 
 func (w *watch) open(n schemas.Notice, name string) {
 	w.t.Helper()
-	if err := w.views.Note(context.Background(), n.OutcomeID, anywhere, schemas.Access{WorkerID: "555", WorkerName: name, WorkerRole: "R0170"}, time.Time{}); err != nil {
+	if err := w.views.Note(context.Background(), n.OutcomeID, anywhere, View{Who: schemas.Access{WorkerID: "555", WorkerName: name, WorkerRole: "R0170"}}); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -117,7 +117,7 @@ func TestWhatNobodyOpensIsTold(t *testing.T) {
 	behind := w.now.Add(-time.Second) // by a clock that is behind
 	w.now = w.now.Add(29 * time.Minute)
 	w.step()
-	if err := w.views.Note(context.Background(), opened.OutcomeID, anywhere, schemas.Access{WorkerID: "555"}, behind); err != nil {
+	if err := w.views.Note(context.Background(), opened.OutcomeID, anywhere, View{Who: schemas.Access{WorkerID: "555"}, At: behind}); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(59 * time.Second)
@@ -209,25 +209,25 @@ func TestOnlyAnAnswerThatIsThereCanBeOpened(t *testing.T) {
 		id string
 		at time.Time
 	}{"another": {"O9", time.Time{}}, "before it was given": {n.OutcomeID, w.now.Add(-time.Hour)}, "to come": {n.OutcomeID, w.now.Add(time.Hour)}} {
-		if err := w.views.Note(context.Background(), c.id, anywhere, who, c.at); !errors.Is(err, ErrNoAnswer) {
+		if err := w.views.Note(context.Background(), c.id, anywhere, View{Who: who, At: c.at}); !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	at := w.now
 	w.now = w.now.Add(time.Second)
 	for range 2 {
-		if err := w.views.Note(context.Background(), n.OutcomeID, anywhere, who, at); err != nil {
+		if err := w.views.Note(context.Background(), n.OutcomeID, anywhere, View{Who: who, At: at}); err != nil {
 			t.Error(err)
 		}
 	}
 	if got := read[schemas.Audit](w.bench, schemas.TopicAudit); len(got) != 2 || got[0].AuditID != got[1].AuditID {
 		t.Errorf("%d records", len(got))
 	}
-	if err := w.views.Note(context.Background(), n.OutcomeID, func(ods schemas.ODSCode) bool { return ods == "RYY" }, who, at); !errors.Is(err, ErrNoAnswer) {
+	if err := w.views.Note(context.Background(), n.OutcomeID, func(ods schemas.ODSCode) bool { return ods == "RYY" }, View{Who: who, At: at}); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("another's answer: %v", err)
 	}
 	fresh := NewViews(w.publish, w.keys)
-	if err := fresh.Note(context.Background(), n.OutcomeID, anywhere, who, at); err == nil || errors.Is(err, ErrNoAnswer) {
+	if err := fresh.Note(context.Background(), n.OutcomeID, anywhere, View{Who: who, At: at}); err == nil || errors.Is(err, ErrNoAnswer) {
 		t.Errorf("before the answers were read: %v", err)
 	}
 }
@@ -241,7 +241,7 @@ func TestAViewIsNoDecision(t *testing.T) {
 	v := NewViews(b.publish, b.keys)
 	close(v.known)
 	v.answers["o"] = schemas.Outcome{OutcomeID: "o", EventID: reg.EventID, Feed: reg.Feed, ODS: reg.ODS, Setting: reg.Setting, SubjectRef: "s", State: schemas.StateNoneShared, Reason: schemas.ReasonNothingShared, DecidedAt: reg.AcceptedAt}
-	if err := v.Note(context.Background(), "o", anywhere, schemas.Access{WorkerID: "555"}, time.Time{}); err != nil {
+	if err := v.Note(context.Background(), "o", anywhere, View{Who: schemas.Access{WorkerID: "555"}}); err != nil {
 		t.Fatal(err)
 	}
 	d := &decider{}

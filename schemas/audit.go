@@ -44,6 +44,11 @@ const (
 	ActionFileCancelled  Action = "file.cancelled" // it was not taken
 	ActionFileUndone     Action = "file.undone"    // what it did was undone
 	ActionFileBegun      Action = "file.begun"     // a full snapshot has begun
+	ActionSignedIn       Action = "signed.in"
+	ActionSignedOut      Action = "signed.out"
+	ActionSignInRefused  Action = "sign-in.refused"
+	ActionGlassBroken    Action = "glass.broken"   // details of somebody not registered there, in an emergency
+	ActionLookedInVain   Action = "looked.in.vain" // for somebody of whom there is nothing to show to this person
 	ActionLetterReplayed Action = "dead-letter.replayed"
 	ActionLetterDropped  Action = "dead-letter.discarded"
 	ActionIndexRebuilt   Action = "index.rebuilt" // by hand

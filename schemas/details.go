@@ -28,7 +28,7 @@ func (k *Keyring) SealDetails(outcomeID string, d Details) ([]byte, error) {
 		return nil, fmt.Errorf("seal details: %w: %d plans", ErrInvalid, len(d.Plans))
 	}
 	owners := ownersOf(d.Plans)
-	who, err := k.seal(AuthorityKeys(owners[0]), TopicOutcome, detailsSchema, partOf(outcomeID, 0), detailsFields{openedPerson(d.Person), nil, d.Pattern})
+	who, err := k.seal(AuthorityKeys(owners[0]), TopicOutcome, detailsSchema, partOf(outcomeID, 0), detailsFields{Person: openedPerson(d.Person), Pattern: d.Pattern, Restricted: d.Restricted})
 	for i := 1; err == nil && i < len(owners); i++ {
 		who, err = k.encrypt(AuthorityKeys(owners[i]), who, associated(TopicOutcome, rawSchema, partOf(outcomeID, -i)))
 	}
@@ -84,14 +84,31 @@ func (k *Keyring) OpenDetails(outcomeID string, sealed []byte) (Details, error) 
 		err = k.open(AuthorityKeys(all[0]), TopicOutcome, detailsSchema, partOf(outcomeID, 0), who, &f)
 	}
 	if errors.Is(err, ErrDestroyed) {
+		d.Restricted = true // whether it is nobody can tell any more
 		return d, nil
 	}
 	if err != nil {
 		return Details{}, err
 	}
-	d.Pattern = f.Pattern
+	d.Pattern, d.Restricted = f.Pattern, f.Restricted
 	d.Person, err = f.Person.person()
 	return d, err
+}
+
+// Withheld is what stands in place of an authority's number where its name is withheld.
+const Withheld = "your safeguarding lead"
+
+// Shown are the plans as they are shown: of somebody restricted without a word of whose
+// they are, but to those who may see what is withheld.
+func (d Details) Shown(hidden bool) []Plan {
+	if !d.Restricted || hidden {
+		return d.Plans
+	}
+	var out []Plan
+	for _, p := range d.Plans {
+		out = append(out, Plan{PlanType: p.PlanType, PlanStart: p.PlanStart, PlanEnd: p.PlanEnd, ExpectedDate: p.ExpectedDate, ShownUntil: p.ShownUntil, RingNow: Withheld})
+	}
+	return out
 }
 
 func ownersOf(plans []Plan) []AuthorityCode {

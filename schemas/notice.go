@@ -22,6 +22,7 @@ const (
 	NoticeAttendance    NoticeKind = "ATTENDANCE"        // a protected person was registered
 	NoticeViewed        NoticeKind = "VIEWED"            // the answer to that was opened
 	NoticeUnopened      NoticeKind = "UNOPENED"          // it was not, for so long
+	NoticeGlass         NoticeKind = "GLASS_BROKEN"      // somebody looked who has not registered the person, in an emergency
 	NoticeSuperseded    NoticeKind = "NUMBER_SUPERSEDED" // a care setting merged the number of a plan into another
 	NoticeOverdue       NoticeKind = "UNBORN_OVERDUE"    // an unborn plan is past its date and no child has a plan instead
 	NoticeOverlap       NoticeKind = "OVERLAP"           // another authority has a current plan too
@@ -37,7 +38,7 @@ const (
 
 // NoticeKinds lists every kind.
 func NoticeKinds() []NoticeKind {
-	return []NoticeKind{NoticeAttendance, NoticeViewed, NoticeUnopened, NoticeSuperseded, NoticeOverdue, NoticeOverlap, NoticeGap, NoticeStale, NoticePattern,
+	return []NoticeKind{NoticeAttendance, NoticeViewed, NoticeUnopened, NoticeGlass, NoticeSuperseded, NoticeOverdue, NoticeOverlap, NoticeGap, NoticeStale, NoticePattern,
 		NoticeFeedQuiet, NoticeFeedBack, NoticeUploadRefused, NoticeUploadFailed, NoticeFailure}
 }
 
@@ -76,6 +77,7 @@ type Notice struct {
 	Access        Access   `avro:"-"`
 	UploadID      string   `avro:"upload_id"` // of a notice about a file
 	Codes         []string `avro:"codes"`     // what was the matter with it
+	Restricted    bool     `avro:"restricted"`
 }
 
 // Held says that the notice is on record and goes to nobody: the care setting
@@ -145,4 +147,5 @@ type Delivery struct {
 	Setting    CareSetting   `avro:"setting"`
 	ControlID  string        `avro:"control_id"`
 	OutcomeID  string        `avro:"outcome_id"`
+	Restricted bool          `avro:"restricted"`
 }

@@ -77,11 +77,12 @@ type Evidence struct {
 
 	ResponsibleName string // who answers for the care setting, from its profile
 	ResponsibleRole string
+	Restricted      bool // PD1-12: where the person is must not be known
 }
 
 // IsZero reports whether the message said none of it.
 func (e Evidence) IsZero() bool {
-	return e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" && e.ResponsibleName == "" &&
+	return !e.Restricted && e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" && e.ResponsibleName == "" &&
 		len(e.Pregnancy)+len(e.Newborn)+len(e.Aliases)+len(e.Identifiers) == 0
 }
 
@@ -207,6 +208,9 @@ type Details struct {
 	Person  Person
 	Plans   []Plan
 	Pattern Pattern // zero where there is nothing to tell
+	// Restricted says that where the person is must not be known: the name of an
+	// authority alone can betray it.
+	Restricted bool
 }
 
 // Freshness says how new the index behind an answer was.

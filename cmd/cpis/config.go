@@ -48,6 +48,8 @@ type Config struct {
 	Authorities []AuthorityConfig `yaml:"authorities"`
 	// Audit says whose audit log this is, and who witnesses it.
 	Audit AuditConfig `yaml:"audit"`
+	// SignIn says how people prove who they are.
+	SignIn identity.SignInConfig `yaml:"signin"`
 	// Notices says where notices may be sent at all.
 	Notices notice.Guard `yaml:"notices"`
 	// Demographics is a file that says who NHS numbers are, such as the answer to
@@ -293,6 +295,12 @@ func (c *Config) check() error {
 	}
 	if _, err := c.Matching.open(); err != nil {
 		bad("matching", "%v", err)
+	}
+	if err := c.SignIn.Check(); err != nil {
+		bad("signin", "%v", err)
+	}
+	if c.SignIn.Practice && (!c.embeddedKafka() || c.Redis.URL != "" || c.HTTP.TLS.Set() || !identity.OnLoopback(c.HTTP.Listen)) {
+		bad("signin.practice", "anybody may be anybody: only with the embedded services and on a loopback address")
 	}
 	if c.Audit.Name == "" || strings.ContainsAny(c.Audit.Name, "+ \t\n") {
 		bad("audit.name", "want the name of a host, without blanks and plus signs")

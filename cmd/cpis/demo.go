@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cpis/connectors/adt"
+	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/connectors/socialcare"
 	"cpis/router"
@@ -44,6 +45,7 @@ the state is kept over restarts; without, nothing is.`,
 				return exit{exitUsage, errors.New("the demo runs its own Kafka, registry and Redis; use `cpis serve` for real ones")}
 			}
 			config.Feeds = demoFeeds()
+			config.SignIn = identity.SignInConfig{Practice: true}
 			if !cmd.Flags().Changed("verbose") {
 				config.Log.Level = "error"
 			}

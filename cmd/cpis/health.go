@@ -88,21 +88,22 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-func (s *system) listenWeb(handler http.Handler) error {
-	l, err := net.Listen("tcp", s.config.HTTP.Listen)
+// listenWeb opens an address for HTTP, and gives it back.
+func (s *system) listenWeb(name, address string, files identity.TLSConfig, handler http.Handler) (string, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen for http: %w", err)
+		return "", fmt.Errorf("listen for %s: %w", name, err)
 	}
-	s.webAddr = l.Addr().String()
-	if s.config.HTTP.TLS.Set() {
-		secure, err := identity.ServerTLS(s.config.HTTP.TLS, s.log)
+	at := l.Addr().String()
+	if files.Set() {
+		secure, err := identity.ServerTLS(files, s.log)
 		if err != nil {
-			return errors.Join(&schemas.Refusal{Code: "CPIS-C002", Location: "http.tls", Reason: err.Error()}, l.Close())
+			return "", errors.Join(&schemas.Refusal{Code: "CPIS-C002", Location: name + ".tls", Reason: err.Error()}, l.Close())
 		}
 		l = tls.NewListener(l, secure)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTime, MaxHeaderBytes: headerSize}
-	s.add("http", func(ctx context.Context) error {
+	s.add(name, func(ctx context.Context) error {
 		stop := context.AfterFunc(ctx, func() {
 			_ = within(stopTime/2, server.Shutdown)
 			_ = server.Close()
@@ -113,7 +114,7 @@ func (s *system) listenWeb(handler http.Handler) error {
 		}
 		return nil
 	})
-	return nil
+	return at, nil
 }
 
 // metrics renders the plain counters of the parts that run here. Labels come

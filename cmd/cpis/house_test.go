@@ -63,6 +63,12 @@ func TestConfigurationMistakes(t *testing.T) {
 		"proof nobody can give":   {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, certificate: \"urn:ods:RXX\"}\n", "", "CPIS-C002", "no listener asks"},
 		"reply in clear":          {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, reply: {address: \"10.0.0.1:2575\"}}\n", "", "CPIS-C003", "reply.address"},
 		"answer policy":           {"feeds:\n  - {name: a, application: A, facility: B, ods: RXX, setting: MATERNITY, answer: {on_permanent: CE}}\n", "", "CPIS-C002", "on_permanent"},
+		"practice in earnest":     {"signin: {practice: true}\nredis: {url: \"redis://127.0.0.1:1\"}\n", "", "CPIS-C002", "anybody may be anybody"},
+		"practice for all":        {"signin: {practice: true}\nhttp: {listen: \"0.0.0.0:8080\", tls: {certificate: c, key: k, authorities: a}}\n", "", "CPIS-C002", "anybody may be anybody"},
+		"sign-in in clear":        {"signin: {issuer: \"http://idp\", client_id: a, secret_file: b, public: \"https://x\"}\n", "", "CPIS-C002", "https://"},
+		"algorithm of secrets":    {"signin: {issuer: \"https://idp\", client_id: a, secret_file: b, public: \"https://x\", algorithms: [HS256]}\n", "", "CPIS-C002", "HS256"},
+		"people in clear":         {"signin: {practice: true, listen: \"0.0.0.0:8443\"}\n", "", "CPIS-C002", "in clear"},
+		"a role of activities":    {"signin: {practice: true, roles: {UNSCHEDULED_CARE: [R1]}}\n", "", "CPIS-C002", "UNSCHEDULED_CARE"},
 		"a log without name":      {"audit: {name: \"a b\"}\n", "", "CPIS-C002", "audit.name"},
 		"a witness without key":   {"audit: {witnesses: [aford]}\n", "", "CPIS-C002", "audit.witnesses"},
 		"no YAML":                 {"a: [", "", "CPIS-C002", ""},
@@ -122,7 +128,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 func TestImportsPointDown(t *testing.T) {
 	allowed := map[string][]string{
 		"schemas": nil, "connectors": {"schemas"}, "connectors/hl7": nil, "connectors/mllp": {"connectors", "connectors/hl7", "connectors/identity"}, "connectors/identity": {"connectors", "schemas"},
-		"connectors/adt": {"connectors/hl7", "connectors/identity", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/identity", "connectors/mllp", "schemas", "schemas/contact"},
+		"connectors/console": {"connectors", "connectors/identity", "schemas"}, "connectors/adt": {"connectors/hl7", "connectors/identity", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/identity", "connectors/mllp", "schemas", "schemas/contact"},
 		"connectors/socialcare": {"connectors", "schemas", "schemas/contact"}, "connectors/notice": {"connectors", "schemas"}, "schemas/contact": {"schemas"}, "router/topics": {"schemas"}, "router": {"connectors", "router/topics", "schemas"}, "router/audit": {"connectors", "router", "router/topics", "schemas"},
 		"matching/index": {"schemas"}, "matching/compare": nil, "matching/weigh": {"matching/compare"}, "matching": {"matching/compare", "matching/index", "matching/weigh", "schemas", "schemas/contact"},
 		"matching/population": {"matching/compare", "matching/weigh"}, "matching/evaluate": {"matching", "matching/compare", "matching/weigh", "schemas"}, "deploy/embedded": nil,

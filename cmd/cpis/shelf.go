@@ -102,6 +102,27 @@ func (h *shelf) of(ctx context.Context, s *system, code schemas.AuthorityCode) (
 	}
 }
 
+// about gives what stands on the topic about some subjects, of every authority: all that
+// was committed before the call.
+func (h *shelf) about(ctx context.Context, s *system, refs []schemas.SubjectRef) ([][]byte, error) {
+	if _, err := h.of(ctx, s, ""); err != nil { // waits for the present end
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out [][]byte
+	for code, values := range h.values {
+		for _, ref := range refs {
+			for _, p := range []schemas.PlanType{schemas.PlanChildProtection, schemas.PlanLookedAfter, schemas.PlanUnborn} {
+				if v, ok := values[string(schemas.IndicatorKey(code, ref, p))]; ok {
+					out = append(out, v)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
 // under counts the records of an authority on a subject, as far as it has read.
 // Records that were taken back do not tell whose they were, and do count until
 // their links fall.

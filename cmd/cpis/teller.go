@@ -178,7 +178,7 @@ func (m messenger) Answer(ctx context.Context, n schemas.Notice, answer schemas.
 
 // View puts on record that an answer was opened.
 func (m messenger) View(ctx context.Context, handle string, who schemas.Access, at time.Time) (bool, error) {
-	err := m.views.Note(ctx, handle, identity.From(ctx).Covers, who, at)
+	err := m.views.Note(ctx, handle, identity.From(ctx).Covers, router.View{Who: who, At: at})
 	if errors.Is(err, router.ErrNoAnswer) {
 		return false, nil
 	}

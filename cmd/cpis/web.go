@@ -38,7 +38,14 @@ func (s *system) openWeb() error {
 	if err := mux.Err(); err != nil {
 		return err
 	}
-	return s.listenWeb(mux)
+	if c := s.config.SignIn; c.On() && c.Listen != "" && s.config.has(roleWeb) {
+		if _, err := s.listenWeb("signin", c.Listen, c.TLS, mux); err != nil {
+			return err
+		}
+	}
+	var err error
+	s.webAddr, err = s.listenWeb("http", s.config.HTTP.Listen, s.config.HTTP.TLS, mux)
+	return err
 }
 
 // openCare opens the doors of authorities, and of care settings that tell what was
@@ -78,6 +85,9 @@ func (s *system) openCare(mux *identity.Mux) error {
 			return err
 		}
 		s.add("drop "+string(a.Code), drop.Run)
+	}
+	if err := s.openDesk(mux); err != nil {
+		return err
 	}
 	return s.openUpdates(mux)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cpis/connectors"
+	"cpis/connectors/console"
 	"cpis/connectors/feed"
 	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
@@ -71,6 +72,8 @@ type system struct {
 	views    *router.Views
 	fetched  *router.Fetched
 	notary   *audit.Notary
+	people   *identity.SignIn
+	desk     *console.Desk
 
 	tasks                []task
 	stops                []func() error

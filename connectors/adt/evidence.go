@@ -22,6 +22,7 @@ func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registrat
 			e.OperatorSource = "EVN-5"
 		}
 	}
+	e.Restricted = m.Segment("PD1").Field(12).Text() == "Y"
 	p.mother(m, pid, &e)
 	if pid.Field(24).Text() == "Y" {
 		e.BirthOrder = pid.Field(25).Text()

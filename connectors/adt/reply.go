@@ -69,7 +69,7 @@ func Reply(o schemas.Outcome, p Profile) []byte {
 		w.observe("CORRECTS", "", o.Corrects)
 	}
 	if full {
-		for i, plan := range o.Details.Plans {
+		for i, plan := range o.Details.Shown(false) {
 			w.plan(fmt.Sprint(i+1), plan)
 		}
 		w.observe(obxPattern, "", hl7.Escape(o.Details.Pattern.Words()))
@@ -97,7 +97,9 @@ func Receipt(d schemas.Delivery, a schemas.Authority, ring string, p Profile) []
 	}
 	w.observe(obxWords, "", hl7.Escape(ReceiptWords(d, p)))
 	w.observe(obxHandle, "", d.OutcomeID)
-	if p.Reply.Mode == "full" {
+	if p.Reply.Mode == "full" && d.Restricted {
+		w.observe(obxRingNow, "", schemas.Withheld)
+	} else if p.Reply.Mode == "full" {
 		w.observe(obxAuthority, "", string(a.Code)+"^"+hl7.Escape(a.Name)+"^"+replySystem)
 		w.observe(obxRingNow, "", hl7.Escape(ring))
 	}
@@ -178,7 +180,9 @@ func (w *writer) plan(sub string, p schemas.Plan) {
 	w.observe(obxPlan, sub, string(p.PlanType)+"^"+planName(p.PlanType)+"^"+replySystem)
 	w.observe(obxSince, sub, string(p.PlanStart))
 	w.observe(obxEnded, sub, string(p.PlanEnd))
-	w.observe(obxAuthority, sub, string(p.Authority)+"^"+hl7.Escape(p.AuthorityName)+"^"+replySystem)
+	if p.Authority != "" {
+		w.observe(obxAuthority, sub, string(p.Authority)+"^"+hl7.Escape(p.AuthorityName)+"^"+replySystem)
+	}
 	w.observe(obxRingNow, sub, hl7.Escape(p.RingNow))
 	w.observe(obxOfficePhone, sub, hl7.Escape(p.OfficePhone))
 	w.observe(obxEmergency, sub, hl7.Escape(p.EmergencyPhone))

@@ -26,15 +26,17 @@ const (
 	Authority  Kind = "AUTHORITY"  // a local authority
 	Provider   Kind = "PROVIDER"   // a provider of care
 	Operations Kind = "OPERATIONS" // whoever runs the broker
+	Person     Kind = "PERSON"     // somebody who is signed in
 )
 
 // Kinds lists every kind.
-func Kinds() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations} }
+func Kinds() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations, Person} }
 
 // Caller is who calls.
 type Caller struct {
-	Kind Kind
-	Code string // of the organisation, empty where it has none
+	Kind   Kind
+	Code   string  // of the organisation, empty where it has none
+	Worker *Worker // who is signed in; nil for organisations
 }
 
 // Prefixes of the URI names of organisations.
@@ -111,10 +113,10 @@ func organisation(name string) (Caller, bool) {
 		return Caller{Kind: Operations}, true
 	}
 	if code, ok := strings.CutPrefix(name, authorityName); ok && schemas.AuthorityCode(code).Valid() {
-		return Caller{Authority, code}, true
+		return Caller{Kind: Authority, Code: code}, true
 	}
 	if code, ok := strings.CutPrefix(name, providerName); ok && schemas.ODSCode(code).Valid() {
-		return Caller{Provider, code}, true
+		return Caller{Kind: Provider, Code: code}, true
 	}
 	return Caller{}, false
 }

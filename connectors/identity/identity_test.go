@@ -398,7 +398,7 @@ func TestSubjectsCanStandForNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	subjects := map[string]string{"CN=feed,O=Aford": "urn:la:E06A"}
-	if c := Holds(cert, subjects); c != (Caller{Authority, "E06A"}) {
+	if c := Holds(cert, subjects); c != (Caller{Kind: Authority, Code: "E06A"}) {
 		t.Errorf("%+v", c)
 	}
 	if c := Holds(cert, nil); c.Kind != Nobody {
@@ -408,7 +408,7 @@ func TestSubjectsCanStandForNames(t *testing.T) {
 	if cert, _, err = ours.sign(&x509.Certificate{Subject: cert.Subject, URIs: []*url.URL{u}}, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if c := Holds(cert, subjects); c != (Caller{Provider, "RXX"}) {
+	if c := Holds(cert, subjects); c != (Caller{Kind: Provider, Code: "RXX"}) {
 		t.Errorf("its own name comes first: %+v", c)
 	}
 }
@@ -424,6 +424,8 @@ func TestEveryCellOfTheTable(t *testing.T) {
 		"GET /v1/authorities/{code}/notices": la, "POST /v1/authorities/{code}/notices/{id}/answer": la, "POST /v1/views": view,
 		"GET /v1/template.csv": open, "GET /v1/template.md": open, "GET /v1/keys/updates": open, "GET /openapi.json": open, "GET /openapi.yaml": open, "GET /openapi-3.0.json": open, "GET /openapi-3.0.yaml": open,
 		"GET /v1/audit": open, "GET /v1/audit/{log}/checkpoint": open, "GET /v1/audit/{log}/cosigned": open, "GET /v1/audit/{log}/tile/{path...}": open, "POST /v1/audit/{log}/cosignature": "LOCAL AUTHORITY PROVIDER",
+		"GET /signin": open, "GET /signin/callback": open, "POST /signout": open, "GET /v1/me": "PERSON", "POST /v1/people/find": "PERSON", "POST /v1/people/open": "PERSON", "POST /v1/people/glass": "PERSON", "GET /v1/people/reviews": "PERSON",
+		"GET /practice/.well-known/openid-configuration": "LOCAL", "GET /practice/keys": "LOCAL", "GET /practice/authorize": "LOCAL", "POST /practice/authorize": "LOCAL", "POST /practice/token": "LOCAL", "GET /practice/userinfo": "LOCAL",
 		"GET /livez": open, "GET /version": open, "GET /readyz": ops, "GET /metrics": ops,
 	}
 	rights := Rights()
@@ -438,7 +440,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 					code = "E06A"
 				}
 				allowed := slices.Contains(strings.Fields(want[r.Route]), string(kind)) || own && slices.Contains(strings.Fields(want[r.Route]), string(kind)+"/own")
-				if got := r.permits(Caller{kind, "E06A"}, code); got != allowed {
+				if got := r.permits(Caller{Kind: kind, Code: "E06A"}, code); got != allowed {
 					t.Errorf("%s as %s, own %v: %v", r.Route, kind, own, got)
 				}
 			}
@@ -468,8 +470,8 @@ func TestAProviderSpeaksForItsSites(t *testing.T) {
 		ods    string
 		want   bool
 	}{
-		{Caller{Provider, "RXX"}, "RXX", true}, {Caller{Provider, "RXX"}, "RXX01", true}, {Caller{Provider, "RXX01"}, "RXX02", false}, {Caller{Provider, "RXX01"}, "RXX", false},
-		{Caller{Provider, "RXX0"}, "RXX01", false}, {Caller{Authority, "RXX"}, "RXX", false}, {Caller{Local, ""}, "RXX", true}, {Caller{Nobody, ""}, "RXX", false}, {Caller{Operations, ""}, "RXX", false},
+		{Caller{Kind: Provider, Code: "RXX"}, "RXX", true}, {Caller{Kind: Provider, Code: "RXX"}, "RXX01", true}, {Caller{Kind: Provider, Code: "RXX01"}, "RXX02", false}, {Caller{Kind: Provider, Code: "RXX01"}, "RXX", false},
+		{Caller{Kind: Provider, Code: "RXX0"}, "RXX01", false}, {Caller{Kind: Authority, Code: "RXX"}, "RXX", false}, {Caller{Kind: Local}, "RXX", true}, {Caller{Kind: Nobody}, "RXX", false}, {Caller{Kind: Operations}, "RXX", false},
 	} {
 		if got := c.caller.Covers(schemas.ODSCode(c.ods)); got != c.want {
 			t.Errorf("%+v for %s: %v", c.caller, c.ods, got)

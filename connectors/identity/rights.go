@@ -23,8 +23,8 @@ type Right struct {
 	Why string
 }
 
-// everybody who has come as far as a request.
-func everybody() []Kind { return Kinds() }
+// everybody who has come as far as a request. Nobody asks whether they are signed in.
+func everybody() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations} }
 
 // Rights is the one table of who may do what over HTTP.
 func Rights() []Right {
@@ -51,6 +51,20 @@ func Rights() []Right {
 		{"GET /v1/audit/{log}/cosigned", everybody(), false, "heads name nobody"},
 		{"GET /v1/audit/{log}/tile/{path...}", everybody(), false, "hashes name nobody"},
 		{"POST /v1/audit/{log}/cosignature", []Kind{Local, Authority, Provider}, false, "a witness is known by its signature"},
+		{"GET /signin", everybody(), false, "whoever wants to sign in"},
+		{"GET /signin/callback", everybody(), false, "whoever comes back from the provider"},
+		{"POST /signout", everybody(), false, "whoever is signed in"},
+		{"GET /v1/me", []Kind{Person}, false, "who one is signed in as, and what one may do"},
+		{"POST /v1/people/find", []Kind{Person}, false, "people's own table, below, decides"},
+		{"POST /v1/people/open", []Kind{Person}, false, "people's own table, below, decides"},
+		{"POST /v1/people/glass", []Kind{Person}, false, "people's own table, below, decides"},
+		{"GET /v1/people/reviews", []Kind{Person}, false, "people's own table, below, decides"},
+		{"GET /practice/.well-known/openid-configuration", []Kind{Local}, false, "practice alone"},
+		{"GET /practice/keys", []Kind{Local}, false, "practice alone"},
+		{"GET /practice/authorize", []Kind{Local}, false, "practice alone"},
+		{"POST /practice/authorize", []Kind{Local}, false, "practice alone"},
+		{"POST /practice/token", []Kind{Local}, false, "practice alone"},
+		{"GET /practice/userinfo", []Kind{Local}, false, "practice alone"},
 		{"GET /v1/template.csv", everybody(), false, "no secret"},
 		{"GET /v1/template.md", everybody(), false, "no secret"},
 		{"GET /v1/keys/updates", everybody(), false, "a public key"},
@@ -74,10 +88,12 @@ func (r Right) permits(c Caller, code string) bool {
 // Table writes the rights as SECURITY.md has them: a line for each route.
 func Table() string {
 	var b strings.Builder
-	b.WriteString("| route | local | authority | provider | operations | why |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| route | local | authority | provider | operations | signed in | why |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range Rights() {
 		cell := func(k Kind) string {
 			switch {
+			case k == Person && slices.Contains(r.Who, Nobody):
+				return "yes"
 			case !slices.Contains(r.Who, k):
 				return "no"
 			case r.Own && k == Authority:
@@ -85,7 +101,7 @@ func Table() string {
 			}
 			return "yes"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", r.Route, cell(Local), cell(Authority), cell(Provider), cell(Operations), r.Why)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", r.Route, cell(Local), cell(Authority), cell(Provider), cell(Operations), cell(Person), r.Why)
 	}
 	return b.String()
 }
@@ -101,11 +117,14 @@ type Mux struct {
 	// Refused, if set, is told of whoever had no right, before the answer. It must not
 	// wait.
 	Refused func(route string, c Caller)
+	// People, if set, knows who is signed in.
+	People *SignIn
+	cross  *http.CrossOriginProtection
 }
 
 // NewMux makes one. subjects are names of subjects that stand for a URI name.
 func NewMux(subjects map[string]string, log *slog.Logger) *Mux {
-	m := &Mux{mux: http.NewServeMux(), subjects: subjects, log: log, rights: map[string]Right{}}
+	m := &Mux{mux: http.NewServeMux(), subjects: subjects, log: log, rights: map[string]Right{}, cross: http.NewCrossOriginProtection()}
 	for _, r := range Rights() {
 		m.rights[r.Route] = r
 	}
@@ -120,7 +139,7 @@ func (m *Mux) HandleFunc(route string, serve func(http.ResponseWriter, *http.Req
 		m.missing = append(m.missing, route)
 	}
 	m.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-		caller := callerOf(r.TLS, m.subjects)
+		caller := m.caller(r, right)
 		if !right.permits(caller, r.PathValue("code")) {
 			m.refuse(w, route, caller)
 			return
@@ -144,18 +163,42 @@ func (m *Mux) Err() error {
 func (m *Mux) Denied() int64 { return m.denied.Load() }
 
 // ServeHTTP implements http.Handler.
-func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.cross.Handler(m.mux).ServeHTTP(w, r)
+}
+
+// caller is who a request comes from: on a route for people, whoever is signed in.
+func (m *Mux) caller(r *http.Request, right Right) Caller {
+	if !slices.Contains(right.Who, Person) {
+		return callerOf(r.TLS, m.subjects)
+	}
+	if m.People != nil {
+		if w, ok := m.People.Worker(r); ok {
+			return Caller{Kind: Person, Code: string(w.ODS), Worker: w}
+		}
+	}
+	return Caller{Kind: Nobody}
+}
 
 // refuse says no before anything of the request's body is read.
 func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
 	m.denied.Add(1)
 	if m.Refused != nil {
-		m.Refused(route, c)
+		m.Refused(route, Caller{Kind: c.Kind, Code: c.Code})
 	}
 	m.log.Warn("a caller has no right", "code", "CPIS-W002", "route", route, "kind", string(c.Kind), "organisation", c.Code)
-	p := connectors.NewProblem(http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
-	w.Header().Set("Content-Type", p.ContentType(""))
 	w.Header().Set("Connection", "close")
+	if c.Kind == Nobody && slices.Contains(m.rights[route].Who, Person) {
+		writeProblem(w, http.StatusUnauthorized, &schemas.Refusal{Code: "CPIS-W005", Location: "session", Reason: "nobody is signed in"})
+		return
+	}
+	writeProblem(w, http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
+}
+
+func writeProblem(w http.ResponseWriter, status int, why *schemas.Refusal) {
+	p := connectors.NewProblem(status, why)
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p)
 }

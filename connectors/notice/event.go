@@ -79,6 +79,7 @@ func kinds() map[schemas.NoticeKind]struct{ name, words string } {
 
 		schemas.NoticeViewed:    {"attendance.viewed", "The answer about this person was opened by the worker named. Make a case note; answer this notice."},
 		schemas.NoticeUnopened:  {"attendance.unopened", "A person with your plan was registered, and nobody has opened the answer. Ring the care setting."},
+		schemas.NoticeGlass:     {"glass.broken", "Somebody looked at this plan in an emergency, at an organisation where the person is not registered. Ring it, and ask why."},
 		schemas.NoticePattern:   {"attendance.pattern", "The person was seen often. It is a fact, and no score."},
 		schemas.NoticeOverdue:   {"unborn.overdue", "The expected date of this unborn plan has passed, and you share no plan for the child. Share it, or end this one."},
 		schemas.NoticeOverlap:   {"plan.overlap", "Another authority has a current plan for this person too. Agree whose it is."},
