@@ -65,7 +65,50 @@ func (s *shell) topics() *cobra.Command {
 		c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 		root.AddCommand(c)
 	}
+	root.AddCommand(s.acls())
 	return root
+}
+
+func (s *shell) acls() *cobra.Command {
+	var asJSON, apply bool
+	c := &cobra.Command{
+		Use: "acls", Args: usage(cobra.NoArgs),
+		Short: "Show who may do what on the cluster, as Kafka's own commands, or set it",
+		Long: `Each role of the broker is a user of its own on Kafka, cpis-ROLE, with a right to what
+it reads and writes and to nothing else; so are operators, analysts and local
+authorities that stream. A process with several roles wants the rights of each. The
+cluster must deny what is not granted (allow.everyone.if.no.acl.found=false).`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := s.remote()
+			if err != nil {
+				return err
+			}
+			switch {
+			case asJSON:
+				return s.json(topics.Grants())
+			case !apply:
+				fmt.Fprint(s.out, topics.Commands(strings.Join(config.Kafka.Brokers, ",")))
+				return nil
+			}
+			to, err := config.cluster("cpis-tool")
+			if err != nil {
+				return err
+			}
+			client, err := topics.Open(cmd.Context(), to)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = client.Close() }()
+			if err := client.ApplyGrants(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "%d grants are set; what was granted beyond them stays.\n", len(topics.Grants()))
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&apply, "apply", false, "set them on the cluster, as a user who may")
+	return c
 }
 
 func (s *shell) changes(changes []topics.Change) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -358,4 +359,60 @@ func TestRealThreeBrokersOneKilled(t *testing.T) {
 	s.balanced(90 * time.Second)
 	u.matches(s)
 	s.inOrder()
+}
+
+// TestRealEachRoleAsItself runs each role as a principal of its own, with the rights that
+// are rendered from the table and no other: the day comes to what it comes to, its audit
+// log verifies, and none of them may do what another does.
+func TestRealEachRoleAsItself(t *testing.T) {
+	u := runUndisturbed(t, inventedDay())
+	env := realServices(t)
+	kafkaAt := lookup(env, "CPIS_KAFKA_BROKERS")
+	s := newSite(t, u.day, u.keys, "", env...)
+	if code, out := s.cpis("topics", "acls", "--apply"); code != exitFine { // as whoever may do everything
+		t.Fatalf("acls: exit %d %s", code, out)
+	}
+	host, port, err := net.SplitHostPort(kafkaAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.own = true
+	s.env = append(s.env, "CPIS_KAFKA_BROKERS="+net.JoinHostPort(host, strconv.Itoa(n+2)))
+	operator := s.principal("operator")
+	s.env = append(s.env, operator...)
+	if code, out := s.cpis("topics", "apply"); code != exitFine {
+		t.Fatalf("apply: exit %d %s", code, out)
+	}
+	s.start("web")
+	s.awaitLive("web")
+	s.env = append(s.env, "CPIS_REGISTRY_URL=http://"+s.registry)
+	for _, role := range []string{"intake", "matcher", "delivery", "audit"} {
+		s.start(role)
+	}
+	s.ready()
+	s.share("E06A", u.plans)
+	if got := s.send(u.messages); got != len(u.messages) {
+		t.Errorf("%d of %d messages answered AA", got, len(u.messages))
+	}
+	s.balanced(90 * time.Second)
+	u.matches(s)
+	copied := filepath.Join(t.TempDir(), "copy")
+	eventually(t, 20*time.Second, "the audit log", func() bool {
+		code, _ := s.cpis("audit", "copy", copied)
+		return code == exitFine
+	})
+	if code, out := s.cpis("audit", "verify", copied); code != exitFine {
+		t.Errorf("verify: exit %d %s", code, out)
+	}
+	s.env = append(s.env, s.principal("analyst")...)
+	if code, _ := s.cpis("tail", "registration", "--from", "beginning", "--until", "end"); code == exitFine {
+		t.Error("an analyst reads registrations")
+	}
+	if code, out := s.cpis("tail", "audit", "--from", "beginning", "--until", "end", "--json"); code != exitFine || !strings.Contains(out, "DECISION") {
+		t.Errorf("an analyst reads the audit topic: exit %d", code)
+	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"cpis/connectors/hl7"
+
+	"cpis/router/topics"
 )
 
 // asProgram makes this test binary behave as cpis itself, so that processes
@@ -45,6 +47,7 @@ type site struct {
 	mu       sync.Mutex
 	procs    map[string]*exec.Cmd // by roles; guarded by mu
 	web      map[string]string    // http address by roles
+	own      bool                 // each process is a principal of its own on Kafka, the user of its role
 	doors    map[string]string    // mllp address by roles
 }
 
@@ -98,7 +101,7 @@ func (s *site) start(roles string) {
 	web := s.address(s.web, roles, strings.Contains(own, "web"), s.http)
 	door := s.address(s.doors, roles, strings.Contains(own, "intake"), s.mllp)
 	cmd := exec.Command(os.Args[0], append([]string{"serve", "--roles", own, "--http-listen", web, "--mllp-listen", door}, s.flags...)...)
-	cmd.Env = append(append(os.Environ(), asProgram+"=1"), s.env...)
+	cmd.Env = append(append(append(os.Environ(), asProgram+"=1"), s.env...), s.principal(own)...)
 	cmd.Stderr = s.t.Output()
 	if err := cmd.Start(); err != nil {
 		s.t.Error(err)
@@ -289,4 +292,18 @@ func (s *site) balanced(limit time.Duration) {
 		var out bytes.Buffer
 		return run(context.Background(), append([]string{"ledger"}, s.flags...), strings.NewReader(""), &out, io.Discard, s.env) == exitFine
 	})
+}
+
+// principal is how a process proves to Kafka who it is, where each has a user of its own;
+// the testbed's passwords are their names.
+func (s *site) principal(name string) []string {
+	if !s.own {
+		return nil
+	}
+	user := topics.User(name)
+	file := filepath.Join(s.dir, user+".password")
+	if err := os.WriteFile(file, []byte(user), 0o600); err != nil {
+		s.t.Error(err)
+	}
+	return []string{"CPIS_KAFKA_USER=" + user, "CPIS_KAFKA_PASSWORD_FILE=" + file}
 }
