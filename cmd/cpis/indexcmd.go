@@ -44,8 +44,30 @@ func (s *shell) index() *cobra.Command {
 			return s.withIndex(cmd.Context(), func(ctx context.Context, r *index.Reader) error { return s.rebuild(ctx, t, r) })
 		},
 	}
-	root.AddCommand(status, rebuild, s.verify())
+	root.AddCommand(status, rebuild, s.verify(), s.indexACLs())
 	return root
+}
+
+func (s *shell) indexACLs() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "acls", Args: usage(cobra.NoArgs),
+		Short: "Show who may do what on the Redis server, as its own commands",
+		Long: `Prints ACL SETUSER for the roles that come to Redis, with PASSWORD where one belongs;
+a process says who it is in redis.url, redis://cpis-matcher:…@host:6379/0. A process
+with both roles is the matcher. Turn the user "default" off.`,
+		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				return s.json(index.Users())
+			}
+			for _, u := range index.Users() {
+				fmt.Fprintf(s.out, "ACL SETUSER %s\n", u.Rule("PASSWORD"))
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
 }
 
 func (s *shell) verify() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"cpis/matching/index"
 	"cpis/schemas"
 )
 
@@ -380,8 +381,19 @@ func TestRealEachRoleAsItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rdb := redisClient(t)
+	for _, user := range index.Users() {
+		rule := []any{"ACL", "SETUSER"}
+		for word := range strings.FieldsSeq(user.Rule(user.Name())) {
+			rule = append(rule, word)
+		}
+		if err := rdb.Do(t.Context(), rule...).Err(); err != nil {
+			t.Fatalf("%v: %v", rule, err)
+		}
+	}
 	s.own = true
 	s.env = append(s.env, "CPIS_KAFKA_BROKERS="+net.JoinHostPort(host, strconv.Itoa(n+2)))
+	redisAt := s.setting("CPIS_REDIS_URL")
 	operator := s.principal("operator")
 	s.env = append(s.env, operator...)
 	if code, out := s.cpis("topics", "apply"); code != exitFine {
@@ -400,6 +412,24 @@ func TestRealEachRoleAsItself(t *testing.T) {
 	}
 	s.balanced(90 * time.Second)
 	u.matches(s)
+	for _, user := range index.Users() {
+		options, err := redis.ParseURL(redisAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.Username, options.Password = user.Name(), user.Name()
+		own := redis.NewClient(options)
+		for _, command := range [][]any{{"EVAL", "return 1", 0}, {"FLUSHALL"}, {"KEYS", "*"}, {"CONFIG", "GET", "*"}, {"GET", "other"}, {"SET", "other", "1"}, {"ACL", "LIST"}, {"SUBSCRIBE", "x"}, {"MONITOR"}, {"FUNCTION", "LIST"}, {"SCRIPT", "FLUSH"}} {
+			if err := own.Do(t.Context(), command...).Err(); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+				t.Errorf("%s may %v: %v", user.Name(), command, err)
+			}
+		}
+		if err := own.Do(t.Context(), "SET", "cpis:marker", "forged").Err(); user.Role != "matcher" && err == nil {
+			t.Errorf("%s writes the index", user.Name())
+		}
+		_ = own.Close()
+	}
+	s.ready() // the index is built anew where the matcher's own user forged it
 	copied := filepath.Join(t.TempDir(), "copy")
 	eventually(t, 20*time.Second, "the audit log", func() bool {
 		code, _ := s.cpis("audit", "copy", copied)

@@ -305,5 +305,6 @@ func (s *site) principal(name string) []string {
 	if err := os.WriteFile(file, []byte(user), 0o600); err != nil {
 		s.t.Error(err)
 	}
-	return []string{"CPIS_KAFKA_USER=" + user, "CPIS_KAFKA_PASSWORD_FILE=" + file}
+	return []string{"CPIS_KAFKA_USER=" + user, "CPIS_KAFKA_PASSWORD_FILE=" + file,
+		"CPIS_REDIS_URL=" + strings.Replace(s.setting("CPIS_REDIS_URL"), "redis://", "redis://"+user+":"+user+"@", 1)}
 }
