@@ -8,7 +8,7 @@ import (
 )
 
 // Code is the stable name of one refusal or warning, "CPIS-H012". The letter
-// names the area: A audit log, C configuration, D dead letters and ledger, H HL7 intake,
+// names the area: A audit log, B who looks, C configuration, D dead letters and ledger, H HL7 intake,
 // K Kafka and schemas, L local authority feeds, M matching and index, W
 // requests over HTTP.
 type Code string
@@ -25,7 +25,7 @@ type Entry struct {
 
 // Catalogue lists every code in order.
 func Catalogue() []Entry {
-	all := slices.Concat(auditCodes(), configCodes(), recordCodes(), hl7Codes(), hl7Marks(), socialCareCodes(), matchingCodes(), webCodes())
+	all := slices.Concat(auditCodes(), lookerCodes(), configCodes(), recordCodes(), hl7Codes(), hl7Marks(), socialCareCodes(), matchingCodes(), webCodes())
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return all
 }

@@ -47,6 +47,19 @@ func auditCodes() []Entry {
 	}
 }
 
+// lookerCodes are findings about who looks. None says that anybody did wrong.
+func lookerCodes() []Entry {
+	const fix, fate = "Ask the person, with their manager, what they looked for; the audit records name every look. Many have a good reason.", "Nobody was stopped; it is on the list of the privacy officer."
+	return []Entry{
+		{"CPIS-B001", "Somebody often looks for people whom their setting has not registered", "Whoever tries numbers looks in vain again and again.", fix, fate},
+		{"CPIS-B002", "Somebody has opened the plans of very many children in a day", "Far more than the care of one's own patients needs.", fix, fate},
+		{"CPIS-B003", "Somebody has opened the plan of a child of their own family name", "The name is uncommon: it may be a relative, and the plan may be about their own family.", fix, fate},
+		{"CPIS-B004", "Somebody opens plans in many care settings in a day", "People work in one place at a time.", fix, fate},
+		{"CPIS-B005", "Somebody in scheduled care opens plans at night", "Scheduled care keeps hours.", fix, fate},
+		{"CPIS-B006", "Somebody breaks the glass again and again", "Emergencies among people who are not registered are rare.", fix, fate},
+	}
+}
+
 func recordCodes() []Entry {
 	return []Entry{
 		{"CPIS-K001", "A record on a topic cannot be read", "Its schema id is not known to the registry, or its bytes do not follow the schema it names.",

@@ -12,6 +12,8 @@ import (
 	"cpis/connectors/adt"
 	"cpis/connectors/console"
 	"cpis/connectors/identity"
+	"cpis/matching/compare"
+	"cpis/matching/weigh"
 	"cpis/router"
 	"cpis/router/topics"
 	"cpis/schemas"
@@ -40,12 +42,31 @@ func (s *system) openDesk(mux *identity.Mux) error {
 		}
 		routes = append(routes, practice.Routes())
 	}
+	names := weigh.Builtin()
+	watch := &router.LookWatch{Recorder: s.recorder, Client: s.client, Family: s.familyOf, Logger: s.log,
+		Lookers: &router.Lookers{Place: book.Place(), Common: func(family string) float64 { return names.Family(compare.FamilyName(family).Joined) }}}
+	s.add("who looks", func(ctx context.Context) error {
+		return s.keepTrying(ctx, "who looks", func() error { return watch.Run(ctx) })
+	})
 	for _, list := range routes {
 		for route, handle := range list {
 			mux.HandleFunc(route, handle)
 		}
 	}
 	return nil
+}
+
+// familyOf is the family name of whoever an answer is about, while the answer is held.
+func (s *system) familyOf(outcomeID string) string {
+	o, err := s.views.Find(outcomeID)
+	if err != nil {
+		return ""
+	}
+	d, err := s.keys.OpenDetails(outcomeID, o.SealedDetails)
+	if err != nil {
+		return ""
+	}
+	return d.Person.FamilyName
 }
 
 // serves reports whether an organisation has a care setting here, as a site or as the
