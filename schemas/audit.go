@@ -49,7 +49,7 @@ const (
 	ActionSignInRefused  Action = "sign-in.refused"
 	ActionGlassBroken    Action = "glass.broken"   // details of somebody not registered there, in an emergency
 	ActionLookedInVain   Action = "looked.in.vain" // for somebody of whom there is nothing to show to this person
-	ActionOddLooks       Action = "odd.looks" // somebody looked in a way that a rule is about
+	ActionOddLooks       Action = "odd.looks"      // somebody looked in a way that a rule is about
 	ActionLetterReplayed Action = "dead-letter.replayed"
 	ActionLetterDropped  Action = "dead-letter.discarded"
 	ActionIndexRebuilt   Action = "index.rebuilt" // by hand

@@ -19,7 +19,7 @@ import (
 
 func (s *shell) audit() *cobra.Command {
 	root := &cobra.Command{Use: "audit", Short: "The audit log: copy it, verify it, witness it"}
-	root.AddCommand(s.auditKey(), s.auditKeygen(), s.auditCopy(), s.auditVerify(), s.auditWitness())
+	root.AddCommand(s.auditKey(), s.auditKeygen(), s.auditCopy(), s.auditVerify(), s.auditWitness(), s.auditExport(), s.auditColumns())
 	return root
 }
 
@@ -111,6 +111,9 @@ func (s *shell) copyLog(ctx context.Context, folder string, from brokerFlags) er
 	heads, err := audit.Heads(ctx, t.codec, t.client, v)
 	if err != nil {
 		return err
+	}
+	if len(heads) == 0 {
+		return exit{exitFailed, errors.New("no head is signed yet: is a process with the role audit running?")}
 	}
 	if err := t.did(ctx, schemas.ActionAuditCopied, "", 1); err != nil {
 		return err

@@ -225,7 +225,7 @@ func practiceFeed() adt.Profile {
 
 // testVariables are read by the tests and scripts, not by the program.
 func testVariables() []string {
-	return []string{"CPIS_CORPUS", "CPIS_REQUIRE_REAL", "CPIS_REAL_KAFKA", "CPIS_REAL_REDIS", "CPIS_CONFIG"}
+	return []string{"CPIS_CORPUS", "CPIS_REQUIRE_REAL", "CPIS_REAL_KAFKA", "CPIS_REAL_REDIS", "CPIS_CONFIG", "CPIS_BINARY"}
 }
 
 // loadConfig reads every source in order and checks the whole. `config check`
