@@ -15,11 +15,10 @@ import (
 
 // simulatedStaff is a trust's people and how they look, invented: who, where, how often.
 type simulatedStaff struct {
-	rng     *rand.Rand
-	looks   []Look
-	names   []string
-	at      time.Time
-	workers int
+	rng   *rand.Rand
+	looks []Look
+	names []string
+	at    time.Time
 }
 
 // days lets a trust work: five departments with a dozen people each, round the clock, and
