@@ -337,3 +337,29 @@ func TestPromote(t *testing.T) {
 		}
 	}
 }
+
+// TestWhereSomebodyRestrictedIsIsNotTold: PD1-12 marks a person as protected; then no
+// message names the authority, whose name alone can betray where they live.
+func TestWhereSomebodyRestrictedIsIsNotTold(t *testing.T) {
+	for mark, want := range map[string]bool{"Y": true, "N": false, "": false, "y": false} {
+		r, err := one(message(t, "A04", "1||9990000018^^^NHS^NH", "PD1||||||||||||"+mark), ed)
+		if err != nil || r.Evidence.Restricted != want || want && r.Evidence.IsZero() {
+			t.Errorf("PD1-12 %q: %v %v", mark, r.Evidence.Restricted, err)
+		}
+	}
+	o := schemas.Outcome{OutcomeID: "f00d", ControlID: "7", State: schemas.StateIndicator, Reason: schemas.ReasonPlanCurrent, Details: schemas.Details{Restricted: true, Plans: []schemas.Plan{
+		{Authority: "E06A", AuthorityName: "Aford", PlanType: schemas.PlanChildProtection, PlanStart: "2026-01-02", RingNow: "0123", OfficePhone: "0123", EmergencyPhone: "0456", LastLoadAt: time.Now()}}}}
+	full := ed
+	full.Reply.Mode = "full"
+	d := schemas.Delivery{DeliveryID: "d1", Authority: "E06A", State: schemas.Acknowledged, Answer: schemas.AnswerCallUs, Restricted: true}
+	for name, text := range map[string]string{"reply": string(Reply(o, full)), "receipt": string(Receipt(d, schemas.Authority{Code: "E06A", Name: "Aford"}, "0123", full))} {
+		for _, secret := range []string{"E06A", "Aford", "0123", "0456", "LASTLOAD", "AUTHORITY"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s names %s:\n%s", name, secret, text)
+			}
+		}
+		if !strings.Contains(text, "safeguarding lead") {
+			t.Errorf("%s says not whom to ask:\n%s", name, text)
+		}
+	}
+}
