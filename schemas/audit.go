@@ -57,6 +57,7 @@ const (
 	ActionKeyPromoted    Action = "key.promoted"
 	ActionKeyRetired     Action = "key.retired"
 	ActionKeysDestroyed  Action = "keys.destroyed"
+	ActionTopicsApplied  Action = "topics.applied" // topics, or who may use them, were set
 	ActionAuditCopied    Action = "audit.copied"
 	ActionAuditExported  Action = "audit.exported"
 )

@@ -22,18 +22,23 @@ import (
 
 // openDesk opens the door for people: signing in, and what each may see.
 func (s *system) openDesk(mux *identity.Mux) error {
-	c := s.config.SignIn
-	if !c.On() {
-		return nil
-	}
 	book, err := contact.NewBook()
 	if err != nil {
 		return err
 	}
+	s.watchLookers(book)
+	c := s.config.SignIn
+	if !c.On() {
+		return nil
+	}
+	registered := &router.Registered{Codec: s.codec, Now: time.Now, Logger: s.log}
+	s.add("registered", func(ctx context.Context) error {
+		return s.keepTrying(ctx, "registered", func() error { return registered.Follow(ctx, s.client) })
+	})
 	s.people = identity.NewSignIn(c, s.serves, time.Now, s.log)
 	s.people.Told = s.signedIn
 	mux.People = s.people
-	s.desk = console.NewDesk(clerk{s, book}, time.Now, s.log)
+	s.desk = console.NewDesk(clerk{s, book, registered}, time.Now, s.log)
 	routes := []map[string]http.HandlerFunc{s.people.Routes(), s.desk.Routes()}
 	if c.Practice {
 		practice, err := identity.NewPractice(time.Now)
@@ -42,12 +47,6 @@ func (s *system) openDesk(mux *identity.Mux) error {
 		}
 		routes = append(routes, practice.Routes())
 	}
-	names := weigh.Builtin()
-	watch := &router.LookWatch{Recorder: s.recorder, Client: s.client, Family: s.familyOf, Logger: s.log,
-		Lookers: &router.Lookers{Place: book.Place(), Common: func(family string) float64 { return names.Family(compare.FamilyName(family).Joined) }}}
-	s.add("who looks", func(ctx context.Context) error {
-		return s.keepTrying(ctx, "who looks", func() error { return watch.Run(ctx) })
-	})
 	for _, list := range routes {
 		for route, handle := range list {
 			mux.HandleFunc(route, handle)
@@ -67,6 +66,16 @@ func (s *system) familyOf(outcomeID string) string {
 		return ""
 	}
 	return d.Person.FamilyName
+}
+
+// watchLookers has findings made about who looks, whether at this desk or elsewhere.
+func (s *system) watchLookers(book *contact.Book) {
+	names := weigh.Builtin()
+	watch := &router.LookWatch{Recorder: s.recorder, Client: s.client, Family: s.familyOf, Logger: s.log,
+		Lookers: &router.Lookers{Place: book.Place(), Common: func(family string) float64 { return names.Family(compare.FamilyName(family).Joined) }}}
+	s.add("who looks", func(ctx context.Context) error {
+		return s.keepTrying(ctx, "who looks", func() error { return watch.Run(ctx) })
+	})
 }
 
 // serves reports whether an organisation has a care setting here, as a site or as the
@@ -90,7 +99,8 @@ const auditTime = 5 * time.Second
 // clerk is what the desk sees of the broker.
 type clerk struct {
 	*system
-	book *contact.Book
+	book       *contact.Book
+	registered *router.Registered
 }
 
 // Find gives an answer that shows a plan.
@@ -104,6 +114,11 @@ func (c clerk) Find(outcomeID string) (schemas.Outcome, error) {
 
 // Of lists the answers about somebody.
 func (c clerk) Of(n schemas.NHSNumber) ([]schemas.Outcome, error) { return c.views.Of(n) }
+
+// Registered reports whether somebody was registered in the last day.
+func (c clerk) Registered(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool {
+	return c.registered.At(append(c.keys.FormerRefs(n), c.keys.SubjectRef(n)), covers)
+}
 
 // Details opens what an answer shows.
 func (c clerk) Details(o schemas.Outcome) (schemas.Details, error) {

@@ -46,6 +46,7 @@ func killedFiftyTimes(t *testing.T, u *undisturbed) {
 	}
 	s.balanced(60 * time.Second)
 	u.matches(s)
+	s.verified()
 }
 
 // TestEmbeddedBadInput ends every kind of bad input in an answer and a

@@ -51,6 +51,9 @@ func (s *shell) topics() *cobra.Command {
 					do = client.Apply
 				}
 				changes, err := do(cmd.Context())
+				if verb == "apply" && err == nil && len(changes) > 0 {
+					s.noteApplied(cmd.Context(), len(changes))
+				}
 				if asJSON {
 					err = errors.Join(err, s.json(changes))
 				} else {
@@ -102,6 +105,7 @@ cluster must deny what is not granted (allow.everyone.if.no.acl.found=false).`,
 			if err := client.ApplyGrants(cmd.Context()); err != nil {
 				return err
 			}
+			s.noteApplied(cmd.Context(), len(topics.Grants()))
 			fmt.Fprintf(s.out, "%d grants are set; what was granted beyond them stays.\n", len(topics.Grants()))
 			return nil
 		},
@@ -109,6 +113,19 @@ cluster must deny what is not granted (allow.everyone.if.no.acl.found=false).`,
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Flags().BoolVar(&apply, "apply", false, "set them on the cluster, as a user who may")
 	return c
+}
+
+// noteApplied puts on record that topics were set; of the very first time, before there
+// is a schema registry, nothing can be.
+func (s *shell) noteApplied(ctx context.Context, changes int) {
+	t, done, err := s.connect(ctx)
+	if err == nil {
+		defer done()
+		err = t.did(ctx, schemas.ActionTopicsApplied, "", int64(changes))
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "This is not on record in the audit log: %v\n", err)
+	}
 }
 
 func (s *shell) changes(changes []topics.Change) {

@@ -88,7 +88,7 @@ func newSite(t *testing.T, d day, keys, reply string, env ...string) *site {
 }
 
 // all are the roles of a process that does everything.
-const all = "intake,matcher,delivery,web"
+const all = "intake,matcher,delivery,web,audit"
 
 // start runs a process with some roles. "matcher#2" is a second process of the
 // same role. The first with a web or intake role has the site's own address for
@@ -292,6 +292,20 @@ func (s *site) balanced(limit time.Duration) {
 		var out bytes.Buffer
 		return run(context.Background(), append([]string{"ledger"}, s.flags...), strings.NewReader(""), &out, io.Discard, s.env) == exitFine
 	})
+}
+
+// verified copies the audit log and verifies the copy, once there is a head over some
+// entries.
+func (s *site) verified() {
+	s.t.Helper()
+	copied := filepath.Join(s.t.TempDir(), "copy")
+	eventually(s.t, 20*time.Second, "a signed audit log", func() bool {
+		code, _ := s.cpis("audit", "copy", copied)
+		return code == exitFine
+	})
+	if code, out := s.cpis("audit", "verify", copied); code != exitFine {
+		s.t.Errorf("verify: exit %d\n%s", code, out)
+	}
 }
 
 // principal is how a process proves to Kafka who it is, where each has a user of its own;

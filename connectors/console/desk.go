@@ -21,6 +21,9 @@ type Store interface {
 	Find(outcomeID string) (schemas.Outcome, error)
 	// Of lists such answers about somebody, the newest first.
 	Of(n schemas.NHSNumber) ([]schemas.Outcome, error)
+	// Registered reports whether somebody was registered in the last day where covers
+	// says yes; where it cannot be told it is taken to be so.
+	Registered(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
 	// Details opens what an answer shows.
 	Details(o schemas.Outcome) (schemas.Details, error)
 	// Viewed puts on record that an answer is opened. nil means durable.
@@ -181,7 +184,7 @@ func (d *Desk) List(ctx context.Context, w *identity.Worker, n schemas.NHSNumber
 			out = append(out, Shown{Handle: o.OutcomeID, State: o.State, At: o.DecidedAt, ODS: o.ODS, Setting: o.Setting, Silent: o.Silent || v == identity.Silently, record: state, outcome: o})
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !d.store.Registered(n, w.Covers) {
 		if err := d.store.Tried(ctx, w, schemas.ActionLookedInVain, ""); err != nil {
 			return nil, d.unrecorded(err)
 		}

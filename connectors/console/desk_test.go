@@ -46,6 +46,10 @@ func (c *counter) Of(n schemas.NHSNumber) ([]schemas.Outcome, error) {
 	return out, nil
 }
 
+func (c *counter) Registered(n schemas.NHSNumber, _ func(schemas.ODSCode) bool) bool {
+	return n.Reveal() == "9990000026"
+}
+
 func (c *counter) Details(o schemas.Outcome) (schemas.Details, error) {
 	return c.details[o.OutcomeID], nil
 }
@@ -222,6 +226,22 @@ func TestBreakingTheGlass(t *testing.T) {
 	*now = now.Add(15 * time.Minute)
 	if _, err := d.Open(ctx, w, "elsewhere"); codeOf(err) != "CPIS-W006" {
 		t.Errorf("after fifteen minutes: %v", err)
+	}
+}
+
+// TestLookingForOnesOwnPatientIsNoAttempt: most children have no plan, and whoever looks
+// for their own patient does nothing odd.
+func TestLookingForOnesOwnPatientIsNoAttempt(t *testing.T) {
+	d, store, now := newDesk(t)
+	for text, happened := range map[string]int{"9990000026": 0, "9990000085": 1} {
+		n, err := schemas.ParseNHSNumber(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.happened = nil
+		if list, err := d.List(context.Background(), worker(*now, identity.Unscheduled), n); err != nil || len(list) != 0 || len(store.happened) != happened {
+			t.Errorf("%v %v %q", list, err, store.happened)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 func matrix() map[schemas.Topic]string {
 	return map[schemas.Topic]string{
 		//                         intake matcher delivery web audit operator analyst authority stranger
-		schemas.TopicRegistration: "rw r  -  -  -  rw -  -  -",
+		schemas.TopicRegistration: "rw r  -  r  -  rw -  -  -",
 		schemas.TopicIndicator:    "-  r  -  rw -  rw -  -  -",
 		schemas.TopicAuthority:    "-  r  r  rw -  rw -  -  -",
 		schemas.TopicLink:         "-  rw -  rw -  r  -  -  -",

@@ -44,7 +44,7 @@ const (
 // rendered from it.
 func Table() []Spec {
 	return []Spec{
-		{schemas.TopicRegistration, "subject ref", 3, Delete, day, maxMessageBytes, []string{"intake", "operators"}, []string{"intake", "matcher"},
+		{schemas.TopicRegistration, "subject ref", 3, Delete, day, maxMessageBytes, []string{"intake", "operators"}, []string{"intake", "matcher", "web"},
 			"ADT messages taken from care settings. A registration that matches nothing leaves no identity behind after 24 hours."},
 		// One partition: its next offset is the position of the index, one
 		// number that proves the index whole and as new as it must be.
