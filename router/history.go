@@ -244,6 +244,9 @@ func (h *history) load(ctx context.Context, d *Decide, since time.Time) error {
 	}
 	alone := len(outcomes)
 	err = ReadSince(ctx, d.Client, schemas.TopicAudit, since, func(r topics.Record) error {
+		if !isKind(r, schemas.AuditDecision) {
+			return nil
+		}
 		var a schemas.Audit
 		if err := d.Codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
 			d.Logger.Warn("audit record cannot be read back", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset, "error", err)

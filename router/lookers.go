@@ -172,6 +172,9 @@ func (w *LookWatch) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	err := Follow(ctx, w.Client, schemas.TopicAudit, w.Now().Add(-keepLooks), func(r topics.Record) {
+		if !isKind(r, schemas.AuditView, schemas.AuditAccess, schemas.AuditRefusal, schemas.AuditFinding) {
+			return
+		}
 		var a schemas.Audit
 		if err := w.Codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
 			w.Logger.Error("an audit record cannot be read", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"cpis/router/topics"
@@ -121,7 +122,29 @@ func (d *Decide) audit(o *schemas.Outcome) (topics.Record, error) {
 		key = settingKey(o.ODS, o.Setting)
 	}
 	id := d.Keys.ID("audit", o.OutcomeID)
-	return d.record(schemas.TopicAudit, key, id, o.EventID, auditOf(*o, id))
+	return d.auditRecord(key, o.EventID, auditOf(*o, id))
+}
+
+// headerKind is the kind of an audit record: who looks for some kinds reads no other. It
+// is a help to readers of the topic and no part of what is on record.
+const headerKind = "audit_kind"
+
+// auditRecord renders a record of the audit topic.
+func (p *Publisher) auditRecord(key, trace string, a schemas.Audit) (topics.Record, error) {
+	r, err := p.record(schemas.TopicAudit, key, a.AuditID, trace, a)
+	r.Headers = append(r.Headers, topics.Header{Key: headerKind, Value: []byte(a.Kind)})
+	return r, err
+}
+
+// isKind reports whether an audit record may be of a kind. Those without the header, of
+// an earlier release or another writer, may be of any.
+func isKind(r topics.Record, kinds ...schemas.AuditKind) bool {
+	for _, h := range r.Headers {
+		if h.Key == headerKind {
+			return slices.Contains(kinds, schemas.AuditKind(h.Value))
+		}
+	}
+	return true
 }
 
 // auditOf is what the audit log has of an outcome.

@@ -82,7 +82,7 @@ func (r *Recorder) Records(deeds ...Deed) ([]topics.Record, error) {
 				return nil, err
 			}
 		}
-		rec, err := r.record(schemas.TopicAudit, cmp.Or(string(d.Subject), d.Organisation, d.Feed, string(d.ODS), Operations), a.AuditID, "", a)
+		rec, err := r.auditRecord(cmp.Or(string(d.Subject), d.Organisation, d.Feed, string(d.ODS), Operations), "", a)
 		if err != nil {
 			return nil, err
 		}

@@ -145,7 +145,7 @@ func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.
 	if a.SealedActor, err = v.Keys.SealAccess(schemas.TopicAudit, "", a.AuditID, view.Who); err != nil {
 		return err
 	}
-	r, err := v.record(schemas.TopicAudit, string(o.SubjectRef), a.AuditID, o.EventID, a)
+	r, err := v.auditRecord(string(o.SubjectRef), o.EventID, a)
 	if err != nil {
 		return err
 	}

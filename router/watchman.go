@@ -155,6 +155,9 @@ func (w *Watchman) notice(ctx context.Context, r topics.Record) error {
 }
 
 func (w *Watchman) view(ctx context.Context, r topics.Record) error {
+	if !isKind(r, schemas.AuditView) {
+		return nil
+	}
 	var a schemas.Audit
 	if err := w.Notices.Codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
 		w.Log.Error("an audit record cannot be read", "code", "CPIS-K001", "partition", r.Partition, "offset", r.Offset)
