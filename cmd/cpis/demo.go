@@ -281,13 +281,14 @@ func (s *shell) introduce(sys *system, st *story, outcomes map[schemas.State]int
 
   health   http://%s/readyz      metrics  http://%s/metrics
   HL7      %s (MLLP)          Kafka    %s
+  people   http://%s/signin      (practice: choose whom to be)
 
 Try, in another terminal%s:
   cpis hl7 send sample:child-on-plan
   cpis tail outcome --from beginning --until end
   cpis ledger
 `, took.Milliseconds(), st.sent, outcomes[schemas.StateIndicator], outcomes[schemas.StateIndicatorEnded], outcomes[schemas.StatePossible], notices,
-		sys.webAddr, sys.webAddr, sys.doorAddr(), strings.Join(sys.config.Kafka.Brokers, ","), toolHint(sys.config))
+		sys.webAddr, sys.webAddr, sys.doorAddr(), strings.Join(sys.config.Kafka.Brokers, ","), sys.webAddr, toolHint(sys.config))
 	if !st.quiet {
 		fmt.Fprintln(s.out, "\nPeople go on registering. Stop with Ctrl-C.")
 	}

@@ -42,8 +42,8 @@ func practiceCast() []card {
 		{"555000000001", "C. Nurse", "R8001", "RXX01", "Emergency nurse, emergency department", []string{activityView}, 3},
 		{"555000000002", "D. Midwife", "R0670", "RXX06", "Midwife, maternity", []string{activityView}, 3},
 		{"555000000003", "E. Visitor", "R8002", "RXX01", "School nurse, scheduled care: sees silently", []string{activityViewSilent}, 3},
-		{"555000000004", "B. Lead", "R9001", "RXX01", "Safeguarding lead of the trust", []string{activityView}, 3},
-		{"555000000005", "P. Officer", "R9002", "RXX01", "Privacy officer of the trust", nil, 3},
+		{"555000000004", "B. Lead", "R9001", "RXX", "Safeguarding lead of the trust", []string{activityView}, 3},
+		{"555000000005", "P. Officer", "R9002", "RXX", "Privacy officer of the trust", nil, 3},
 		{"555000000006", "A. Analyst", "R9003", "RXX01", "Analyst: pseudonyms", nil, 3},
 		{"555000000007", "O. Operator", "R9004", "RXX01", "Operator of the broker: sees nobody", nil, 3},
 		{"555000000008", "F. Porter", "R8003", "RXX01", "Porter: has no right, and is refused", nil, 3},
@@ -214,7 +214,7 @@ func (p *Practice) claims(issuer string, c card, nonce, access string) map[strin
 	sum := sha256.Sum256([]byte(access))
 	now := p.now()
 	return map[string]any{"iss": issuer, "sub": c.ID, "aud": practiceClient, "exp": now.Add(practiceLife).Unix(), "iat": now.Unix(), "auth_time": now.Unix(), "nonce": nonce,
-		"at_hash": base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2]), "acr": fmt.Sprintf("AAL%d", c.Level), "authentication_assurance_level": fmt.Sprint(c.Level), "id_assurance_level": "3",
+		"at_hash": base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2]), "acr": contextClass(c.Level), "authentication_assurance_level": fmt.Sprint(c.Level), "id_assurance_level": "3",
 		"selected_roleid": c.ID + "-1"}
 }
 

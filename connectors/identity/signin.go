@@ -198,6 +198,17 @@ func (s *SignIn) base(r *http.Request) string {
 
 func random() string { return rand.Text() + rand.Text() }
 
+// contextClass is how CIS2 is asked for an assurance level.
+func contextClass(level int) string {
+	switch level {
+	case 3:
+		return "AAL3_ANY"
+	case 2:
+		return "AAL2_OR_AAL3_ANY"
+	}
+	return "AAL1_USERPASS"
+}
+
 // begin sends somebody to the provider. With again=1 they have to prove anew who they
 // are, though they are signed in.
 func (s *SignIn) begin(w http.ResponseWriter, r *http.Request) {
@@ -230,7 +241,7 @@ func (s *SignIn) begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.cookie(w, startCookie, id, startTime, http.SameSiteLaxMode)
-	options := []oauth2.AuthCodeOption{oidc.Nonce(st.nonce), oauth2.S256ChallengeOption(st.verifier), oauth2.SetAuthURLParam("acr_values", fmt.Sprintf("AAL%d", s.config.Assurance))}
+	options := []oauth2.AuthCodeOption{oidc.Nonce(st.nonce), oauth2.S256ChallengeOption(st.verifier), oauth2.SetAuthURLParam("acr_values", contextClass(s.config.Assurance))}
 	if r.URL.Query().Get("again") != "" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}

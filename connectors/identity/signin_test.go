@@ -51,7 +51,7 @@ func newFront(t *testing.T) *front {
 	if d.practice, err = NewPractice(clock); err != nil {
 		t.Fatal(err)
 	}
-	d.signIn = NewSignIn(SignInConfig{Practice: true}, func(o schemas.ODSCode) bool { return o == "RXX01" || o == "RXX06" }, clock, slog.New(slog.DiscardHandler))
+	d.signIn = NewSignIn(SignInConfig{Practice: true}, func(o schemas.ODSCode) bool { return o == "RXX" || o == "RXX01" || o == "RXX06" }, clock, slog.New(slog.DiscardHandler))
 	d.signIn.Told = func(_ context.Context, what schemas.Action, _ *Worker) error {
 		d.told = append(d.told, what)
 		if d.broken {
@@ -377,6 +377,8 @@ func TestHostileTokens(t *testing.T) {
 		"no role selected": without("selected_roleid"), "a role not held": set("selected_roleid", "555000000004-1"), "a role in another trust": set("selected_roleid", "555000000001-2"),
 		"userinfo of another":           {info: func(i map[string]any) { i["sub"] = "555000000004" }},
 		"user id of another":            {info: func(i map[string]any) { i["nhsid_useruid"] = "555000000004" }},
+		"another role selected there":   {info: func(i map[string]any) { i["selected_roleid"] = "555000000001-2" }},
+		"a level of the other place":    {claims: func(c map[string]any) { delete(c, "authentication_assurance_level") }, info: func(i map[string]any) { i["authentication_assurance_level"] = 2 }},
 		"no roles":                      {info: func(i map[string]any) { delete(i, "nhsid_nrbac_roles") }},
 		"no name":                       {info: func(i map[string]any) { i["name"] = " " }},
 		"activities of another kind":    role(func(r map[string]any) { r["activity_codes"] = []string{"B0108", "B01070"} }),
@@ -416,6 +418,16 @@ func TestHostileTokens(t *testing.T) {
 	}
 	if w, err := offer(forged{}); err != nil || w.ID != person.ID || !w.Has(Unscheduled) {
 		t.Fatalf("the good one: %v %v", w, err)
+	}
+	moved := forged{claims: func(c map[string]any) {
+		delete(c, "authentication_assurance_level")
+		delete(c, "id_assurance_level")
+		delete(c, "selected_roleid")
+	}, info: func(i map[string]any) {
+		i["authentication_assurance_level"], i["id_assurance_level"], i["selected_roleid"] = 3, "3", "555000000001-1"
+	}}
+	if w, err := offer(moved); err != nil || w.ID != person.ID {
+		t.Errorf("assurance and role in the other place: %v %v", w, err)
 	}
 	if len(bad) < 60 {
 		t.Errorf("%d tokens", len(bad))

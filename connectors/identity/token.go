@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -32,12 +33,23 @@ var errToken = errors.New("the sign-in is not good for this")
 type claims struct {
 	AuthorizedParty string `json:"azp"`
 	AuthTime        int64  `json:"auth_time"`
-	AuthLevel       level  `json:"authentication_assurance_level"`
-	IdentityLevel   level  `json:"id_assurance_level"`
-	SelectedRole    string `json:"selected_roleid"`
+	assurance
 }
 
-// level is an assurance level: CIS2 writes it as text.
+// assurance is how sure it is who somebody is, and in which role they are here. CIS2 has
+// it in the ID token, or in what it says of whoever is signed in.
+type assurance struct {
+	Level        level  `json:"authentication_assurance_level"`
+	Identity     level  `json:"id_assurance_level"`
+	SelectedRole string `json:"selected_roleid"`
+}
+
+// or fills what is missing in one place from the other.
+func (a assurance) or(other assurance) assurance {
+	return assurance{cmp.Or(a.Level, other.Level), cmp.Or(a.Identity, other.Identity), cmp.Or(a.SelectedRole, other.SelectedRole)}
+}
+
+// level is an assurance level, 0 to 3, written as text or as a number.
 type level int
 
 func (l *level) UnmarshalJSON(b []byte) error {
@@ -52,9 +64,10 @@ func (l *level) UnmarshalJSON(b []byte) error {
 // userInfo is what the provider says of somebody who is signed in (NHS CIS2, scopes
 // nhsperson, nationalrbacaccess and selectedrole).
 type userInfo struct {
-	UserID string     `json:"nhsid_useruid"`
-	Name   string     `json:"name"`
-	Roles  []heldRole `json:"nhsid_nrbac_roles"`
+	UserID string `json:"nhsid_useruid"`
+	Name   string `json:"name"`
+	assurance
+	Roles []heldRole `json:"nhsid_nrbac_roles"`
 }
 
 // heldRole is a role that somebody holds in an organisation.
@@ -94,12 +107,6 @@ func (s *SignIn) accept(ctx context.Context, provider *oidc.Provider, token *oau
 		err = errors.New("it was not made just now")
 	case c.AuthTime == 0, authTime.After(now.Add(skewAllowed)), authTime.Before(now.Add(-proofIsFresh)):
 		err = errors.New("the person has not proved who they are lately")
-	case int(c.AuthLevel) < s.config.Assurance:
-		err = fmt.Errorf("assurance level %d, and %d is asked for", c.AuthLevel, s.config.Assurance)
-	case c.IdentityLevel < identityLevel:
-		err = fmt.Errorf("identity level %d, and %d is asked for", c.IdentityLevel, identityLevel)
-	case c.SelectedRole == "":
-		err = errors.New("no role was selected")
 	case id.AccessTokenHash == "":
 		err = errors.New("it does not vouch for the access token")
 	default:
@@ -108,11 +115,11 @@ func (s *SignIn) accept(ctx context.Context, provider *oidc.Provider, token *oau
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errToken, err)
 	}
-	return s.workerOf(ctx, provider, token, id.Subject, c.SelectedRole, authTime)
+	return s.workerOf(ctx, provider, token, id.Subject, c.assurance, authTime)
 }
 
 // workerOf asks the provider who it is and which roles they hold.
-func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *oauth2.Token, subject, selected string, authTime time.Time) (*Worker, error) {
+func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *oauth2.Token, subject string, proof assurance, authTime time.Time) (*Worker, error) {
 	answer, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errToken, err)
@@ -125,8 +132,18 @@ func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *o
 	if answer.Subject != subject || u.UserID != subject {
 		return nil, fmt.Errorf("%w: it is about another person", errToken)
 	}
-	i := slices.IndexFunc(u.Roles, func(r heldRole) bool { return r.ID == selected })
-	if i < 0 {
+	proof = proof.or(u.assurance)
+	i := slices.IndexFunc(u.Roles, func(r heldRole) bool { return r.ID == proof.SelectedRole })
+	switch {
+	case int(proof.Level) < s.config.Assurance:
+		return nil, fmt.Errorf("%w: assurance level %d, and %d is asked for", errToken, proof.Level, s.config.Assurance)
+	case proof.Identity < identityLevel:
+		return nil, fmt.Errorf("%w: identity level %d, and %d is asked for", errToken, proof.Identity, identityLevel)
+	case proof.SelectedRole == "":
+		return nil, fmt.Errorf("%w: no role was selected", errToken)
+	case u.SelectedRole != "" && u.SelectedRole != proof.SelectedRole:
+		return nil, fmt.Errorf("%w: two roles are selected", errToken)
+	case i < 0:
 		return nil, fmt.Errorf("%w: the selected role is not held", errToken)
 	}
 	r := u.Roles[i]
