@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -437,5 +438,67 @@ func TestRealEachRoleAsItself(t *testing.T) {
 	}
 	if code, out := s.cpis("tail", "audit", "--from", "beginning", "--until", "end", "--json"); code != exitFine || !strings.Contains(out, "DECISION") {
 		t.Errorf("an analyst reads the audit topic: exit %d", code)
+	}
+}
+
+// TestRealKeysChangeUnderLoad changes the keys of pseudonyms, of the authority and of
+// registrations step by step while separate processes work: whoever is on a plan is told
+// so throughout.
+func TestRealKeysChangeUnderLoad(t *testing.T) {
+	u := runUndisturbed(t, inventedDay())
+	s := cluster(t, u, realServices(t))
+	for _, r := range []string{"intake", "matcher", "delivery"} {
+		s.start(r)
+	}
+	s.ready()
+	s.share("E06A", u.plans)
+	sent := make(chan int, 1)
+	go func() {
+		n := 0
+		for part := range slices.Chunk(u.messages, 20) { // as long as the steps take
+			n += s.send(part)
+			<-time.After(time.Second)
+		}
+		sent <- n
+	}()
+	added := map[string]string{}
+	sets := []string{schemas.KeysSubject, "la/E06A", schemas.KeysRegistration}
+	for _, set := range sets {
+		code, out := s.cpis("keys", "add", set)
+		if code != exitFine {
+			t.Fatalf("add %s: exit %d", set, code)
+		}
+		added[set] = strings.TrimSpace(out)
+	}
+	<-time.After(7 * time.Second) // every process has read them
+	for _, set := range sets {
+		if code, out := s.cpis("keys", "promote", set, added[set]); code != exitFine {
+			t.Errorf("promote %s: exit %d %s", set, code, out)
+		}
+	}
+	if got := <-sent; got != len(u.messages) {
+		t.Errorf("%d of %d messages answered AA", got, len(u.messages))
+	}
+	s.balanced(90 * time.Second)
+	eventually(t, 30*time.Second, "the plans to be written anew", func() bool {
+		code, out := s.cpis("keys", "list", "--json")
+		var list []keyUse
+		return code == exitFine && json.Unmarshal([]byte(out), &list) == nil &&
+			!slices.ContainsFunc(list, func(k keyUse) bool { return k.Set == "la/E06A" && !k.Primary && k.Needed > 0 })
+	})
+	want := u.answers(t)
+	told := map[string]map[string]bool{}
+	for _, o := range s.records("outcome") {
+		id := fmt.Sprint(o["control_id"])
+		if told[id] == nil {
+			told[id] = map[string]bool{}
+		}
+		told[id][fmt.Sprint(o["state"])] = true
+	}
+	for id, state := range want {
+		delete(told[id], string(schemas.StateCheckFailed))
+		if len(told[id]) != 1 || !told[id][string(state)] {
+			t.Errorf("control id %s: told %v, want %s", id, told[id], state)
+		}
 	}
 }
