@@ -42,6 +42,8 @@ func socialCareCodes() []Entry {
 		{"CPIS-L041", "The person's record is sensitive", "It must not carry child protection information.", "Nothing in the file. Talk to the national back office about this person.", row},
 		{"CPIS-L042", "Name or date of birth are not this number's", "The demographics know somebody else under it, or the same person by other names.", "Compare names and date of birth with the national record; the family name has to be the same, and one of the given names.", row},
 		{"CPIS-L043", "The NHS number was superseded", "The person has a new number now.", "Trace the new NHS number, and send the record under it.", row},
+		{"CPIS-L046", "The authority is not enrolled", "What an authority shares is sealed with keys of its own, and there are none for it, or they were destroyed when it left.",
+			"Ask the broker's operators to make them: `cpis keys init FOLDER CODE`, for every process.", "Nothing of the file was taken."},
 		{"CPIS-L045", "Old records could not be removed", "What is shown no more is removed thirty days later. Either it could not be told what is held, or very many records would go at once, as they would if the clock were wrong.", "Look at the clock of the machine. It is tried again every hour.", "Nothing was removed."},
 		{"CPIS-L101", "The file begins with a byte-order mark", "Spreadsheets write one.", "Nothing: it is skipped.", told},
 		{"CPIS-L102", "Lines are in Latin-1, not UTF-8", "Letters with accents were read as Latin-1.", "Look at a name with an accent. Better save as CSV UTF-8.", told},

@@ -143,6 +143,12 @@ func (k *Keyring) Stale(authority AuthorityCode, sealed []byte) bool {
 	return err == nil && fmt.Sprintf("%08x", primary.KeyID()) != hex.EncodeToString(sealed[1:5])
 }
 
+// Enrolled reports whether there are keys for an authority, or whether they may be made.
+func (k *Keyring) Enrolled(authority AuthorityCode) bool {
+	_, err := k.box(AuthorityKeys(authority)).get(false)
+	return err == nil || k.create
+}
+
 // Sealing names the keys with which an authority's records are written now.
 func (k *Keyring) Sealing(authority AuthorityCode) string {
 	l, err := k.box(AuthorityKeys(authority)).get(false)

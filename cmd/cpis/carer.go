@@ -47,6 +47,9 @@ func (c carer) Held(ctx context.Context, code schemas.AuthorityCode) (map[string
 			return nil, errors.New("look up what is held: not read yet")
 		}
 	}
+	if !c.keys.Enrolled(code) {
+		return nil, &schemas.Refusal{Code: "CPIS-L046", Location: "authority", Reason: "there are no keys for it here"}
+	}
 	values, err := c.plans.of(ctx, c.system, code)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"cpis/matching/index"
 	"cpis/router"
+	"cpis/router/audit"
 	"cpis/router/topics"
 	"cpis/schemas"
 )
@@ -54,9 +55,10 @@ func keyError(err error) error {
 }
 
 func (s *shell) keysInit() *cobra.Command {
-	return &cobra.Command{
+	var name string
+	c := &cobra.Command{
 		Use: "init FOLDER [CODE...]", Short: "Make the key sets that are missing in a folder, and those of authorities: for a cluster, whose processes share it", Args: usage(cobra.MinimumNArgs(1)),
-		Example: "  cpis keys init /etc/cpis/keys E09000019 E06A",
+		Example: "  cpis keys init /etc/cpis/keys E09000019 E06A --log-name hub.example.org",
 		RunE: func(_ *cobra.Command, args []string) error {
 			sets := schemas.FixedKeySets()
 			for _, code := range args[1:] {
@@ -64,9 +66,18 @@ func (s *shell) keysInit() *cobra.Command {
 			}
 			made, err := schemas.KeyFolder{Dir: args[0]}.Make(sets...)
 			fmt.Fprintf(s.out, "made %d: %s\n", len(made), strings.Join(made, ", "))
-			return keyError(err)
+			if err != nil || name == "" {
+				return keyError(err)
+			}
+			key, err := audit.OpenKey(args[0], name, true)
+			if err == nil {
+				fmt.Fprintf(s.out, "the audit log's public key, for whoever verifies or witnesses it: %s\n", key.Public)
+			}
+			return err
 		},
 	}
+	c.Flags().StringVar(&name, "log-name", "", "make the key of the audit log too, under this host name, for the process with the role audit")
+	return c
 }
 
 // keyUse is a key and how much needs it.

@@ -145,6 +145,29 @@ func TestKeysChangeUnderLoad(t *testing.T) {
 	}
 }
 
+func TestKeysForACluster(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	for _, want := range []string{"made 9: ", "made 0: "} { // what is there stays
+		var out bytes.Buffer
+		if code := run(t.Context(), []string{"keys", "init", dir, "E06A", "E06B", "--log-name", "hub.example.org"}, strings.NewReader(""), &out, &out, nil); code != exitFine || !strings.HasPrefix(out.String(), want) || !strings.Contains(out.String(), "hub.example.org+") {
+			t.Errorf("exit %d %s", code, out.String())
+		}
+	}
+	k, err := schemas.OpenKeyring(dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, fine := range map[schemas.AuthorityCode]bool{"E06A": true, "E06C": false} {
+		if _, err := k.SealAccess(schemas.TopicNotice, code, "n", schemas.Access{}); (err == nil) != fine || k.Enrolled(code) != fine {
+			t.Errorf("%s: %v, enrolled %v", code, err, k.Enrolled(code))
+		}
+	}
+	var out bytes.Buffer
+	if code := run(t.Context(), []string{"keys", "init", dir, "../x"}, strings.NewReader(""), &out, &out, nil); code != exitUsage {
+		t.Errorf("a name that leads elsewhere: exit %d", code)
+	}
+}
+
 // TestADestroyedAuthorityIsNowhere destroys an authority's keys and then searches every
 // file of the broker, and every record of every topic, for the child.
 func TestADestroyedAuthorityIsNowhere(t *testing.T) {
