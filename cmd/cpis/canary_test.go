@@ -102,6 +102,7 @@ func (l *loud) cli(in string, args ...string) int {
 // them in everything that is not sealed: logs, metrics, answers to operators, keys and
 // headers of records, records, files and their names.
 func TestNothingLeaks(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // nobody else's temporary files
 	l := newLoud(t)
 	dir := t.TempDir()
 	rows := strings.Join(csvHeader(), ",") + "\nLA-CANARY-7,9990000018,Canaryfield,Wrenna,2019-08-07,F,CPP,2026-03-03,,,1\nLA-CANARY-8,9990000019,Canaryfield,Wrenna,2019-08-07,F,CPP,2026-03-03,,,1\nLA-CANARY-9,9990000093,Finchley-Canary,Wrenna,2019-08-07,F,CPP,never,,,1\n"
@@ -264,16 +265,8 @@ func (l *loud) searchFiles(t *testing.T) {
 	files := 0
 	for _, root := range []string{l.dir, os.TempDir()} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil && root == l.dir:
+			if err != nil {
 				return err
-			case err != nil:
-				return nil // somebody else's temporary file
-			case root != l.dir && path != root && !strings.HasPrefix(d.Name(), "cpis-"):
-				if d.IsDir() {
-					return fs.SkipDir
-				}
-				return nil
 			}
 			search(t, "a file name", path)
 			if d.IsDir() || !d.Type().IsRegular() {
