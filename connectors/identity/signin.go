@@ -117,7 +117,7 @@ type SignIn struct {
 
 	mu       sync.Mutex
 	provider *oidc.Provider      // once it was found; guarded by mu
-	issuer   string              // of the practice provider; guarded by mu
+	issuer   string              // its address; guarded by mu
 	starts   map[string]start    // by cookie; guarded by mu
 	sessions map[string]*session // by cookie; guarded by mu
 }
@@ -155,13 +155,14 @@ func (s *SignIn) Routes() map[string]http.HandlerFunc {
 
 // find looks the provider up, once it answers.
 func (s *SignIn) find(ctx context.Context, base string) (*oidc.Provider, error) {
-	s.mu.Lock()
-	found, issuer := s.provider, s.config.Issuer
-	s.mu.Unlock()
+	issuer := s.config.Issuer
 	if s.config.Practice {
 		issuer = base + practicePath
 	}
-	if found != nil && (!s.config.Practice || s.issuer == issuer) {
+	s.mu.Lock()
+	found, of := s.provider, s.issuer
+	s.mu.Unlock()
+	if found != nil && of == issuer {
 		return found, nil
 	}
 	p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), s.http), issuer)
