@@ -86,6 +86,8 @@ func (s *system) serves(ods schemas.ODSCode) bool {
 
 // signedIn puts on record who signed in or out.
 func (s *system) signedIn(ctx context.Context, what schemas.Action, w *identity.Worker) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
 	d := router.Deed{Kind: schemas.AuditAccess, Action: what}
 	if w != nil {
 		d.Organisation, d.By = string(w.ODS), w.Access()
