@@ -73,6 +73,9 @@ func TestNothingIsToldThatIsNotOnRecord(t *testing.T) {
 			if len(read[schemas.Notice](b, schemas.TopicNotice)) > 0 {
 				t.Fatal("an authority is told without a record")
 			}
+			if later && slices.ContainsFunc(told, func(o schemas.Outcome) bool { return o.ControlID == "2" && o.State != schemas.StateCheckFailed }) {
+				t.Fatal("who has no plan is told so, and who has one is not: the difference tells")
+			}
 			failed := func(control string) bool {
 				return slices.ContainsFunc(told, func(o schemas.Outcome) bool {
 					return o.ControlID == control && o.State == schemas.StateCheckFailed && o.Reason == schemas.ReasonAuditUnreachable
@@ -108,5 +111,43 @@ func TestNothingIsToldThatIsNotOnRecord(t *testing.T) {
 	}
 	if log.held.Load() == 0 {
 		t.Error("no audit record ever had to wait")
+	}
+}
+
+// TestWhatACrashLeftUnrecordedIsNotFinished: an outcome went out and its audit record did
+// not. Until that is on record the registration is not finished, so that another crash
+// finds it again.
+func TestWhatACrashLeftUnrecordedIsNotFinished(t *testing.T) {
+	b := newBench(t, 1)
+	b.accept(registration(1))
+	d := &decider{}
+	c := &crash{Appender: b.producer, topic: schemas.TopicAudit, kept: "others"}
+	b.decide(d, c, c.dead)
+	if n := len(read[schemas.Outcome](b, schemas.TopicOutcome)); n != 1 || len(read[schemas.Audit](b, schemas.TopicAudit)) != 0 {
+		t.Fatalf("%d outcomes", n)
+	}
+	finished := func() bool {
+		offsets, err := b.client.GroupOffsets(context.Background(), "matcher", schemas.TopicRegistration)
+		return err == nil && len(offsets) > 0 && offsets[0] > 0
+	}
+	log := &noAudit{Appender: b.producer, well: make(chan struct{})}
+	publish := *b.publish
+	publish.Log = log
+	stage := &Decide{Publisher: &publish, Keys: b.keys, Decider: d, Client: b.client, Logger: slog.New(slog.DiscardHandler), Place: time.UTC, AuditPatience: 50 * time.Millisecond}
+	var since time.Time
+	b.run(&Stage{Topic: schemas.TopicRegistration, Group: "matcher", Open: stage.Open, AnswerBehind: true, Client: b.client, Dead: b.dead, Log: slog.New(slog.DiscardHandler), Now: time.Now}, func() bool {
+		if !log.isWell() && finished() {
+			t.Fatal("finished without a record")
+		}
+		switch {
+		case log.held.Load() == 0:
+			since = time.Now()
+		case time.Since(since) > 4*commitEvery && !log.isWell(): // an offset would have been committed
+			close(log.well)
+		}
+		return finished()
+	})
+	if got := read[schemas.Audit](b, schemas.TopicAudit); len(got) != 1 {
+		t.Errorf("%d audit records", len(got))
 	}
 }

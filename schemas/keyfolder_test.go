@@ -101,6 +101,13 @@ func TestKeysChangeWhileTheyAreUsed(t *testing.T) {
 		}
 		close(stop)
 		wait.Wait()
+		if err := folder.Destroy("la/E06A"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * rereadEvery)
+		if _, err := second.SealPerson(TopicIndicator, "E06A", "key", p); !errors.Is(err, ErrDestroyed) || second.Enrolled("E06A") {
+			t.Errorf("a process that runs goes on with keys that were destroyed: %v", err)
+		}
 	})
 	if files, _ := filepath.Glob(filepath.Join(dir, "*.old")); len(files) > 0 {
 		t.Errorf("older keys are left in %v", files)

@@ -246,6 +246,31 @@ func TestAnAnswerBelongsToItsSignIn(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 	}
+	// A start is good for one answer, though the provider gives out another code for it.
+	start := func() *http.Cookie {
+		u, _ := url.Parse(d.URL)
+		for _, cookie := range c.Jar.Cookies(u) {
+			if cookie.Name == startCookie {
+				return cookie
+			}
+		}
+		return nil
+	}
+	first := begin()
+	held := start()
+	d.practice.mu.Lock()
+	for code, given := range d.practice.codes {
+		d.practice.codes[code+"2"] = given
+	}
+	d.practice.mu.Unlock()
+	if status, _ := get(t, c, first); status != http.StatusOK {
+		t.Error(status)
+	}
+	req, _ := http.NewRequest(http.MethodGet, regexp.MustCompile(`(code=[^&]*)`).ReplaceAllString(first, "${1}2"), nil)
+	req.AddCookie(held)
+	if status, _ := fetch(t, browser(t), req); status != http.StatusForbidden {
+		t.Errorf("a start is good twice: %d", status)
+	}
 	back := begin()
 	if status, _ := get(t, c, back); status != http.StatusOK {
 		t.Error(status)
