@@ -1,7 +1,9 @@
 package connectors
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -33,6 +35,15 @@ func NewProblem(status int, r *schemas.Refusal) *Problem {
 func (p *Problem) Error() string {
 	return (&schemas.Refusal{Code: p.Code, Location: p.Where, Reason: p.Reason}).Error()
 }
+
+// Refuse answers a request that no REST interface describes with a Problem.
+func Refuse(w http.ResponseWriter, status int, r *schemas.Refusal) {
+	p := NewProblem(status, r)
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
 func (p *Problem) GetStatus() int            { return p.Status }
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 

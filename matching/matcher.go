@@ -167,10 +167,15 @@ func reasonOf(err error) schemas.Reason {
 }
 
 func (m *Matcher) plan(i schemas.Indicator, until schemas.Date, now time.Time) schemas.Plan {
+	return PlanOf(i, until, now, m.Contacts, m.book)
+}
+
+// PlanOf is an indicator as it is shown, with whom to ring at a moment.
+func PlanOf(i schemas.Indicator, until schemas.Date, now time.Time, contacts *Directory, book *contact.Book) schemas.Plan {
 	p := schemas.Plan{Authority: i.Authority, AuthorityName: string(i.Authority), PlanType: i.PlanType, PlanStart: i.PlanStart, PlanEnd: i.PlanEnd,
 		ExpectedDate: i.ExpectedDate, ShownUntil: until, RecordID: i.Person.LocalID, UploadID: i.UploadID}
-	if a, ok := m.Contacts.Get(i.Authority); ok {
-		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, m.book.Number(a, now)
+	if a, ok := contacts.Get(i.Authority); ok {
+		p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, book.Number(a, now)
 		p.LastLoadAt, p.ContactsVersion = a.LastLoadAt, a.Version
 	}
 	return p

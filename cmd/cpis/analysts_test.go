@@ -23,9 +23,6 @@ func TestRecipesForAnalysts(t *testing.T) {
 	if want, err := dictionary(); err != nil || !strings.Contains(string(text), want) {
 		t.Errorf("ANALYSTS.md does not have the dictionary as it is; it should be\n%s", want)
 	}
-	if _, err := exec.LookPath("awk"); err != nil {
-		t.Skip("no awk here")
-	}
 	h := newHospital(t, t.TempDir(), "signin: {practice: true}\n", "")
 	h.upload(samples("contacts.json"), "--contacts")
 	h.upload(samples("plans.csv"))

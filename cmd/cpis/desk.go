@@ -12,6 +12,7 @@ import (
 	"cpis/connectors/adt"
 	"cpis/connectors/console"
 	"cpis/connectors/identity"
+	"cpis/matching"
 	"cpis/matching/compare"
 	"cpis/matching/weigh"
 	"cpis/router"
@@ -173,12 +174,7 @@ func (c clerk) Plans(ctx context.Context, n schemas.NHSNumber) ([]schemas.Plan, 
 		if !visible {
 			continue
 		}
-		p := schemas.Plan{Authority: i.Authority, AuthorityName: string(i.Authority), PlanType: i.PlanType, PlanStart: i.PlanStart, PlanEnd: i.PlanEnd, ExpectedDate: i.ExpectedDate,
-			ShownUntil: until, RecordID: i.Person.LocalID, UploadID: i.UploadID}
-		if a, ok := c.contacts.Get(i.Authority); ok {
-			p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow = a.Name, a.OfficePhone, a.EmergencyPhone, c.book.Number(a, now)
-		}
-		out = append(out, p)
+		out = append(out, matching.PlanOf(i, until, now, c.contacts, c.book))
 	}
 	slices.SortFunc(out, func(a, b schemas.Plan) int { return cmp.Compare(b.PlanStart, a.PlanStart) })
 	return out, nil

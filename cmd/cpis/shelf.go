@@ -76,36 +76,22 @@ const shelfTime = 10 * time.Second
 // of gives what stands on the topic for an authority: all that was committed
 // before the call. An error means that it cannot be told.
 func (h *shelf) of(ctx context.Context, s *system, code schemas.AuthorityCode) (map[string][]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, shelfTime)
-	defer cancel()
-	ends, err := s.client.Ends(ctx, h.topic)
-	if err != nil {
-		return nil, fmt.Errorf("look up what is held: %w", err)
+	if err := h.await(ctx, s); err != nil {
+		return nil, err
 	}
-	for {
-		h.mu.Lock()
-		next, changed := h.next, h.changed
-		if next >= ends[0] {
-			out := make(map[string][]byte, len(h.values[code]))
-			for k, v := range h.values[code] {
-				out[k] = v
-			}
-			h.mu.Unlock()
-			return out, nil
-		}
-		h.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("look up what is held: %s is read up to %d of %d", h.topic, next, ends[0])
-		}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make(map[string][]byte, len(h.values[code]))
+	for k, v := range h.values[code] {
+		out[k] = v
 	}
+	return out, nil
 }
 
 // about gives what stands on the topic about some subjects, of every authority: all that
 // was committed before the call.
 func (h *shelf) about(ctx context.Context, s *system, refs []schemas.SubjectRef) ([][]byte, error) {
-	if _, err := h.of(ctx, s, ""); err != nil { // waits for the present end
+	if err := h.await(ctx, s); err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
@@ -113,7 +99,7 @@ func (h *shelf) about(ctx context.Context, s *system, refs []schemas.SubjectRef)
 	var out [][]byte
 	for code, values := range h.values {
 		for _, ref := range refs {
-			for _, p := range []schemas.PlanType{schemas.PlanChildProtection, schemas.PlanLookedAfter, schemas.PlanUnborn} {
+			for _, p := range planTypes() {
 				if v, ok := values[string(schemas.IndicatorKey(code, ref, p))]; ok {
 					out = append(out, v)
 				}
@@ -123,6 +109,34 @@ func (h *shelf) about(ctx context.Context, s *system, refs []schemas.SubjectRef)
 	return out, nil
 }
 
+// planTypes are the types under which somebody may have a plan.
+func planTypes() []schemas.PlanType {
+	return []schemas.PlanType{schemas.PlanChildProtection, schemas.PlanLookedAfter, schemas.PlanUnborn}
+}
+
+// await waits until everything that was committed before the call has been read.
+func (h *shelf) await(ctx context.Context, s *system) error {
+	ctx, cancel := context.WithTimeout(ctx, shelfTime)
+	defer cancel()
+	ends, err := s.client.Ends(ctx, h.topic)
+	if err != nil {
+		return fmt.Errorf("look up what is held: %w", err)
+	}
+	for {
+		h.mu.Lock()
+		next, changed := h.next, h.changed
+		h.mu.Unlock()
+		if next >= ends[0] {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("look up what is held: %s is read up to %d of %d", h.topic, next, ends[0])
+		}
+	}
+}
+
 // under counts the records of an authority on a subject, as far as it has read.
 // Records that were taken back do not tell whose they were, and do count until
 // their links fall.
@@ -130,7 +144,7 @@ func (h *shelf) under(code schemas.AuthorityCode, ref schemas.SubjectRef) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
-	for _, p := range []schemas.PlanType{schemas.PlanChildProtection, schemas.PlanLookedAfter, schemas.PlanUnborn} {
+	for _, p := range planTypes() {
 		if _, ok := h.values[code][string(schemas.IndicatorKey(code, ref, p))]; ok {
 			n++
 		}

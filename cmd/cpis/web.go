@@ -155,41 +155,40 @@ func (s *system) takeUpdate(ctx context.Context, code schemas.AuthorityCode, rec
 	return v, err
 }
 
-// purgeEvery is between two looks at whether a new day has begun.
-const purgeEvery = time.Hour
+// How often it is looked whether a new day has begun, and whether keys have changed.
+const (
+	purgeEvery = time.Hour
+	renewEvery = 5 * time.Second
+)
 
 // purge removes once a day, for each authority, what is shown no more.
 func (s *system) purge(ctx context.Context) error {
-	tick := time.NewTicker(purgeEvery)
-	defer tick.Stop()
-	done := map[schemas.AuthorityCode]string{}
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
+	return s.eachAuthority(ctx, purgeEvery, func(schemas.AuthorityCode) string { return time.Now().UTC().Format(time.DateOnly) }, func(code schemas.AuthorityCode) error {
+		_, err := s.care.Purge(ctx, code)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("records of which nothing is shown any more could not be removed", "code", "CPIS-L045", "authority", string(code), "error", err)
 		}
-		today := time.Now().UTC().Format(time.DateOnly)
-		for _, a := range s.contacts.All() {
-			if done[a.Code] == today {
-				continue
-			}
-			if _, err := s.care.Purge(ctx, a.Code); err != nil && ctx.Err() == nil {
-				s.log.Error("records of which nothing is shown any more could not be removed", "code", "CPIS-L045", "authority", string(a.Code), "error", err)
-				continue
-			}
-			done[a.Code] = today
-		}
-	}
+		return err
+	})
 }
-
-// renewEvery is how often it is looked whether keys have changed.
-const renewEvery = 5 * time.Second
 
 // renew has authorities' records written anew when their keys, or those of pseudonyms,
 // have changed.
 func (s *system) renew(ctx context.Context) error {
-	tick := time.NewTicker(renewEvery)
+	return s.eachAuthority(ctx, renewEvery, s.keys.Sealing, func(code schemas.AuthorityCode) error {
+		_, err := s.care.Renew(ctx, code)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("records cannot be written anew with newer keys yet", "authority", string(code), "error", err)
+		}
+		return err
+	})
+}
+
+// eachAuthority does something for every authority once for each state of it, looking from
+// time to time whether that has changed; what fails is tried again at the next look. It
+// returns when ctx ends.
+func (s *system) eachAuthority(ctx context.Context, every time.Duration, state func(schemas.AuthorityCode) string, do func(schemas.AuthorityCode) error) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	done := map[schemas.AuthorityCode]string{}
 	for {
@@ -199,17 +198,9 @@ func (s *system) renew(ctx context.Context) error {
 			return nil
 		}
 		for _, a := range s.contacts.All() {
-			keys := s.keys.Sealing(a.Code)
-			if done[a.Code] == keys {
-				continue
+			if now := state(a.Code); done[a.Code] != now && do(a.Code) == nil {
+				done[a.Code] = now
 			}
-			if _, err := s.care.Renew(ctx, a.Code); err != nil {
-				if ctx.Err() == nil {
-					s.log.Warn("records cannot be written anew with newer keys yet", "authority", string(a.Code), "error", err)
-				}
-				continue
-			}
-			done[a.Code] = keys
 		}
 	}
 }

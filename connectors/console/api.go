@@ -143,9 +143,5 @@ func fail(w http.ResponseWriter, r *schemas.Refusal) {
 	case "CPIS-W008":
 		status = http.StatusUnauthorized
 	}
-	p := connectors.NewProblem(status, r)
-	w.Header().Set("Content-Type", p.ContentType(""))
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	connectors.Refuse(w, status, r)
 }

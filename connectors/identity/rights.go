@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -209,16 +208,8 @@ func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
 	m.log.Warn("a caller has no right", "code", "CPIS-W002", "route", route, "kind", string(c.Kind), "organisation", c.Code)
 	w.Header().Set("Connection", "close")
 	if c.Kind == Nobody && slices.Contains(m.rights[route].Who, Person) {
-		writeProblem(w, http.StatusUnauthorized, &schemas.Refusal{Code: "CPIS-W005", Location: "session", Reason: "nobody is signed in"})
+		connectors.Refuse(w, http.StatusUnauthorized, &schemas.Refusal{Code: "CPIS-W005", Location: "session", Reason: "nobody is signed in"})
 		return
 	}
-	writeProblem(w, http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
-}
-
-func writeProblem(w http.ResponseWriter, status int, why *schemas.Refusal) {
-	p := connectors.NewProblem(status, why)
-	w.Header().Set("Content-Type", p.ContentType(""))
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p)
+	connectors.Refuse(w, http.StatusForbidden, &schemas.Refusal{Code: "CPIS-W002", Location: "certificate", Reason: "not for " + strings.ToLower(string(c.Kind)) + " " + c.Code})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"cpis/connectors"
 	"cpis/schemas"
 )
 
@@ -378,5 +379,5 @@ func (s *SignIn) cookieOf(r *http.Request, name string) string {
 }
 
 func (s *SignIn) refuse(w http.ResponseWriter, status int, code schemas.Code, reason string) {
-	writeProblem(w, status, &schemas.Refusal{Code: code, Location: "sign-in", Reason: reason})
+	connectors.Refuse(w, status, &schemas.Refusal{Code: code, Location: "sign-in", Reason: reason})
 }

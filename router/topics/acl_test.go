@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,11 +121,8 @@ func TestAccessListsHold(t *testing.T) {
 
 // TestRealAccessListsHold asks Apache Kafka the same.
 func TestRealAccessListsHold(t *testing.T) {
-	at := os.Getenv("CPIS_REAL_KAFKA")
-	if at == "" {
-		t.Skip("SKIPPED: no real Kafka here: run make real")
-	}
-	host, port, err := net.SplitHostPort(strings.Split(at, ",")[0])
+	seeds := realKafka(t)
+	host, port, err := net.SplitHostPort(strings.Split(seeds[0], ",")[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +130,7 @@ func TestRealAccessListsHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin, err := Open(context.Background(), Config{Brokers: []string{at}})
+	admin, err := Open(context.Background(), Config{Brokers: seeds})
 	if err != nil {
 		t.Fatal(err)
 	}
