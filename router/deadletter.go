@@ -193,6 +193,44 @@ type Letter struct {
 	parts  []topics.Record // the further ones, in order
 }
 
+// letters gathers dead letters from their topic, in its order.
+type letters struct {
+	list []Letter
+	at   map[int64]int    // by offset
+	byID map[string][]int // by id of the input
+}
+
+func newLetters() *letters { return &letters{at: map[int64]int{}, byID: map[string][]int{}} }
+
+// take takes in a record, and gives the letter it is, or is part of; nil where it only
+// closes one.
+func (l *letters) take(r topics.Record) *Letter {
+	h := headersOf(r)
+	if h[headerAction] != "" {
+		if i, ok := l.at[h.int(headerClosed)]; ok {
+			l.list[i].Closed, l.list[i].Reason = h[headerAction], h[headerReason]
+		}
+		return nil
+	}
+	if part := int(h.int(headerPart)); part > 0 {
+		// Copies of an input have the same id: a part belongs to the first
+		// that still wants it.
+		for _, i := range l.byID[h["ce_id"]] {
+			if held := &l.list[i]; len(held.parts) == part-1 {
+				held.parts, held.Bytes = append(held.parts, r), held.Bytes+len(r.Value)
+				return held
+			}
+		}
+		return nil
+	}
+	l.at[r.Offset] = len(l.list)
+	l.byID[h["ce_id"]] = append(l.byID[h["ce_id"]], len(l.list))
+	when, _ := time.Parse(time.RFC3339Nano, h[headerTime])
+	l.list = append(l.list, Letter{ID: r.Offset, Code: schemas.Code(h[headerCode]), Origin: h[headerOrigin], Partition: int(h.int(headerPartition)),
+		Offset: h.int(headerOffset), Until: h.int(headerUntil), Attempts: int(h.int(headerAttempts)), Time: when, Bytes: len(r.Value), record: r})
+	return &l.list[len(l.list)-1]
+}
+
 // List reads the dead letters, oldest first, closed ones too.
 func (d *DeadLetters) List(ctx context.Context) ([]Letter, error) {
 	starts, err := d.Client.Starts(ctx, schemas.TopicDeadLetter)
@@ -203,40 +241,17 @@ func (d *DeadLetters) List(ctx context.Context) ([]Letter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
-	var letters []Letter
-	at, byID := map[int64]int{}, map[string][]int{}
+	found := newLetters()
 	err = d.Client.ReadFrom(ctx, schemas.TopicDeadLetter, 0, starts[0], ends[0], func(batch []topics.Record) error {
 		for _, r := range batch {
-			h := headersOf(r)
-			if h[headerAction] != "" {
-				if i, ok := at[h.int(headerClosed)]; ok {
-					letters[i].Closed, letters[i].Reason = h[headerAction], h[headerReason]
-				}
-				continue
-			}
-			if part := int(h.int(headerPart)); part > 0 {
-				// Copies of an input have the same id: a part belongs to the first
-				// that still wants it.
-				for _, i := range byID[h["ce_id"]] {
-					if l := &letters[i]; len(l.parts) == part-1 {
-						l.parts, l.Bytes = append(l.parts, r), l.Bytes+len(r.Value)
-						break
-					}
-				}
-				continue
-			}
-			at[r.Offset] = len(letters)
-			byID[h["ce_id"]] = append(byID[h["ce_id"]], len(letters))
-			when, _ := time.Parse(time.RFC3339Nano, h[headerTime])
-			letters = append(letters, Letter{ID: r.Offset, Code: schemas.Code(h[headerCode]), Origin: h[headerOrigin], Partition: int(h.int(headerPartition)),
-				Offset: h.int(headerOffset), Until: h.int(headerUntil), Attempts: int(h.int(headerAttempts)), Time: when, Bytes: len(r.Value), record: r})
+			found.take(r)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
-	return letters, nil
+	return found.list, nil
 }
 
 type headers map[string]string

@@ -129,11 +129,30 @@ func (d *Decide) audit(o *schemas.Outcome) (topics.Record, error) {
 // is a help to readers of the topic and no part of what is on record.
 const headerKind = "audit_kind"
 
+// headerDeed is what was done, of what is no decision and no view, for the same end.
+const headerDeed = "audit_action"
+
 // auditRecord renders a record of the audit topic.
 func (p *Publisher) auditRecord(key, trace string, a schemas.Audit) (topics.Record, error) {
 	r, err := p.record(schemas.TopicAudit, key, a.AuditID, trace, a)
 	r.Headers = append(r.Headers, topics.Header{Key: headerKind, Value: []byte(a.Kind)})
+	if a.Action != "" {
+		r.Headers = append(r.Headers, topics.Header{Key: headerDeed, Value: []byte(a.Action)})
+	}
 	return r, err
+}
+
+// auditHeaders reads both; empty where there are none.
+func auditHeaders(r topics.Record) (kind schemas.AuditKind, action schemas.Action) {
+	for _, h := range r.Headers {
+		switch h.Key {
+		case headerKind:
+			kind = schemas.AuditKind(h.Value)
+		case headerDeed:
+			action = schemas.Action(h.Value)
+		}
+	}
+	return kind, action
 }
 
 // isKind reports whether an audit record may be of a kind. Those without the header, of

@@ -67,7 +67,7 @@ func (r *Recorder) Records(deeds ...Deed) ([]topics.Record, error) {
 		a := schemas.Audit{
 			AuditID: r.Keys.ID("deed", string(d.Kind), string(d.Action), d.Organisation, d.Feed, string(d.Subject), string(d.Code), d.By.WorkerID, about),
 			Kind:    d.Kind, Action: d.Action, Stream: cmp.Or(d.Stream, schemas.StreamGovernance), At: now, EventID: d.About, OutcomeID: d.OutcomeID, Organisation: d.Organisation,
-			SubjectRef: d.Subject, Authorities: []string{}, Feed: d.Feed, ODS: d.ODS, Setting: d.Setting, Code: d.Code, Event: d.Reason, Role: d.By.WorkerRole, Count: max(d.Count, 1),
+			SubjectRef: d.Subject, Authorities: []string{}, Feed: d.Feed, ODS: d.ODS, Setting: d.Setting, Code: d.Code, Event: d.Reason, Role: d.By.RoleCode(), Count: max(d.Count, 1),
 		}
 		if !d.At.IsZero() {
 			a.At = d.At.UTC().Truncate(time.Millisecond)

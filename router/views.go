@@ -23,6 +23,9 @@ const viewable = 72 * time.Hour
 type Views struct {
 	*Publisher
 	Keys *schemas.Keyring
+	// Each, if set before Follow, is told of every answer of the last days, and where it
+	// stands.
+	Each func(o schemas.Outcome, partition int, offset int64)
 
 	mu      sync.Mutex
 	answers map[string]schemas.Outcome // by outcome id, details sealed; guarded by mu
@@ -43,7 +46,13 @@ func (v *Views) Follow(ctx context.Context, c *topics.Client) error {
 
 func (v *Views) take(ctx context.Context, r topics.Record) {
 	var o schemas.Outcome
-	if err := v.Codec.Decode(ctx, schemas.TopicOutcome, r.Value, &o); err != nil || !o.State.Matched() {
+	if err := v.Codec.Decode(ctx, schemas.TopicOutcome, r.Value, &o); err != nil {
+		return
+	}
+	if v.Each != nil {
+		v.Each(o, r.Partition, r.Offset)
+	}
+	if !o.State.Matched() {
 		return
 	}
 	v.mu.Lock()
@@ -135,7 +144,7 @@ func (v *Views) Note(ctx context.Context, outcomeID string, covers func(schemas.
 	}
 	o.SealedDetails = nil
 	a := auditOf(o, v.Keys.ID("view", outcomeID, view.Who.WorkerID, view.Who.WorkerName, at.Format(time.RFC3339Nano)))
-	a.Kind, a.At, a.Role, a.Authorities, a.Organisation = schemas.AuditView, at, view.Who.WorkerRole, []string{}, view.Organisation
+	a.Kind, a.At, a.Role, a.Authorities, a.Organisation = schemas.AuditView, at, view.Who.RoleCode(), []string{}, view.Organisation
 	if view.Silent {
 		a.Silent, a.Stream = true, schemas.StreamGovernance
 	}

@@ -47,9 +47,14 @@ const (
 	ActionSignedIn       Action = "signed.in"
 	ActionSignedOut      Action = "signed.out"
 	ActionSignInRefused  Action = "sign-in.refused"
-	ActionGlassBroken    Action = "glass.broken"   // details of somebody not registered there, in an emergency
-	ActionLookedInVain   Action = "looked.in.vain" // for somebody of whom there is nothing to show to this person
-	ActionOddLooks       Action = "odd.looks"      // somebody looked in a way that a rule is about
+	ActionGlassBroken    Action = "glass.broken"    // details of somebody not registered there, in an emergency
+	ActionHistoryRead    Action = "history.read"    // somebody read who has looked
+	ActionHistoryChecked Action = "history.checked" // and said what they make of it
+	ActionHistoryTaken   Action = "history.taken"   // and took it away as a file
+	ActionReviewed       Action = "reviewed"        // somebody says what became of a finding, or of broken glass
+	ActionFeedback       Action = "feedback"        // somebody told an authority that something is not right
+	ActionLookedInVain   Action = "looked.in.vain"  // for somebody of whom there is nothing to show to this person
+	ActionOddLooks       Action = "odd.looks"       // somebody looked in a way that a rule is about
 	ActionLetterReplayed Action = "dead-letter.replayed"
 	ActionLetterDropped  Action = "dead-letter.discarded"
 	ActionIndexRebuilt   Action = "index.rebuilt" // by hand

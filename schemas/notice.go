@@ -3,6 +3,7 @@ package schemas
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -33,13 +34,14 @@ const (
 	NoticeFeedBack      NoticeKind = "FEED_BACK"         // and has sent something again
 	NoticeUploadRefused NoticeKind = "UPLOAD_REFUSED"    // records of a file were refused
 	NoticeUploadFailed  NoticeKind = "UPLOAD_FAILED"     // a file could not be used as a whole
+	NoticeFeedback      NoticeKind = "FEEDBACK"          // somebody at a care setting says that something is not right
 	NoticeFailure       NoticeKind = "FAILURE"           // the broker could not do what it should
 )
 
 // NoticeKinds lists every kind.
 func NoticeKinds() []NoticeKind {
 	return []NoticeKind{NoticeAttendance, NoticeViewed, NoticeUnopened, NoticeGlass, NoticeSuperseded, NoticeOverdue, NoticeOverlap, NoticeGap, NoticeStale, NoticePattern,
-		NoticeFeedQuiet, NoticeFeedBack, NoticeUploadRefused, NoticeUploadFailed, NoticeFailure}
+		NoticeFeedQuiet, NoticeFeedBack, NoticeUploadRefused, NoticeUploadFailed, NoticeFeedback, NoticeFailure}
 }
 
 // Visit says whether a notice tells of a visit, so that the care setting wants to know
@@ -100,6 +102,13 @@ type PlanRecord struct {
 	UploadID string   `avro:"upload_id"`
 }
 
+// RoleCode is the code that a role begins with, such as R0260 of "R0260 General Medical
+// Practitioner".
+func (a Access) RoleCode() string {
+	code, _, _ := strings.Cut(a.WorkerRole, " ")
+	return code
+}
+
 func (a Access) String() string               { return redacted }
 func (a Access) GoString() string             { return redacted }
 func (a Access) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(redacted)) }
@@ -129,6 +138,22 @@ const (
 // Answers lists every answer.
 func Answers() []Answer {
 	return []Answer{AnswerReceived, AnswerWillCall, AnswerCallUs, AnswerNotOurs}
+}
+
+// Feedback is what somebody who opened an answer says is not right. The list is closed, as
+// that of answers is.
+type Feedback string
+
+const (
+	FeedbackNumber     Feedback = "NUMBER_WRONG"     // the telephone number is not the authority's
+	FeedbackUnanswered Feedback = "NOBODY_ANSWERED"  // it rang, and nobody came
+	FeedbackPerson     Feedback = "NOT_THIS_PERSON"  // the record seems to be about somebody else
+	FeedbackEnded      Feedback = "PLAN_SEEMS_ENDED" // the plan does not seem to stand any more
+)
+
+// Feedbacks lists every one.
+func Feedbacks() []Feedback {
+	return []Feedback{FeedbackNumber, FeedbackUnanswered, FeedbackPerson, FeedbackEnded}
 }
 
 // Delivery is what became of a notice (cpis.delivery.v1).

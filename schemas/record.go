@@ -78,11 +78,14 @@ type Evidence struct {
 	ResponsibleName string // who answers for the care setting, from its profile
 	ResponsibleRole string
 	Restricted      bool // PD1-12: where the person is must not be known
+	// Location is where in the care setting the person is, PV1-3.1 to PV1-3.3: point of
+	// care, room and bed. It is shown on the board of the setting and nowhere else.
+	Location string
 }
 
 // IsZero reports whether the message said none of it.
 func (e Evidence) IsZero() bool {
-	return !e.Restricted && e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" && e.ResponsibleName == "" &&
+	return !e.Restricted && e.Location == "" && e.OperatorSource == "" && e.MotherSource == "" && e.BirthOrder == "" && e.ResponsibleName == "" &&
 		len(e.Pregnancy)+len(e.Newborn)+len(e.Aliases)+len(e.Identifiers) == 0
 }
 
@@ -244,6 +247,28 @@ type Outcome struct {
 	Details       Details       `avro:"-"`
 	Origin        InputPosition `avro:"origin"`
 	Repeat        bool          `avro:"repeat"` // an earlier message of the visit asked the same: no further attendance
+}
+
+// Words is what a person at the desk reads of an answer: the same for POSSIBLE as for any
+// identity that is not confirmed, for the difference would disclose.
+func (o Outcome) Words() string {
+	switch o.State {
+	case StateIndicator:
+		return "A local authority has shared a current plan for this person. Open the details for who to ring."
+	case StateIndicatorEnded:
+		return "A local authority shared a plan that has ended and is still shown. Open the details for who to ring."
+	case StateNoneShared:
+		return "No local authority has shared a plan for this NHS number. This does not mean there is no concern."
+	case StateCheckFailed:
+		return "We could not check just now and are trying again. Use your local fallback until the answer comes."
+	}
+	switch o.Reason {
+	case ReasonOtherCountry:
+		return "The NHS number is of another country. Use the child protection contacts of that country."
+	case ReasonNotEnrolled:
+		return "This care setting is not enrolled. Use your local fallback."
+	}
+	return "Identity not confirmed: trace the NHS number and register again."
 }
 
 // InputPosition is where on cpis.registration.v1 an answer's question stands.

@@ -123,7 +123,7 @@ func (k *Keyring) OpenPerson(t Topic, owner AuthorityCode, id string, sealed []b
 func (k *Keyring) SealEvidence(id string, e Evidence) ([]byte, error) {
 	m := e.Mother
 	return k.seal(KeysRegistration, TopicRegistration, evidenceSchema, id, evidenceFields{e.OperatorID, e.OperatorName, e.OperatorSource,
-		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers, e.ResponsibleName, e.ResponsibleRole, e.Restricted})
+		m.Number.Reveal(), m.LocalID, m.FamilyName, e.MotherSource, e.BirthOrder, e.Pregnancy, e.Newborn, e.Aliases, e.Identifiers, e.ResponsibleName, e.ResponsibleRole, e.Restricted, e.Location})
 }
 
 // OpenEvidence opens what SealEvidence sealed.
@@ -134,7 +134,7 @@ func (k *Keyring) OpenEvidence(id string, sealed []byte) (Evidence, error) {
 	}
 	mother, err := personFields{Number: f.MotherNumber, FamilyName: f.MotherName, LocalID: f.MotherLocalID}.person()
 	return Evidence{f.OperatorID, f.OperatorName, f.OperatorSource, mother, f.MotherSource, f.BirthOrder,
-		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers, f.ResponsibleName, f.ResponsibleRole, f.Restricted}, err
+		f.Pregnancy, f.Newborn, f.Aliases, f.Identifiers, f.ResponsibleName, f.ResponsibleRole, f.Restricted, f.Location}, err
 }
 
 // SealAccess seals the access of a record of a topic; id is the record's. owner is the
@@ -202,6 +202,7 @@ type evidenceFields struct {
 	ResponsibleName string `avro:"responsible_name"`
 	ResponsibleRole string `avro:"responsible_role"`
 	Restricted      bool   `avro:"restricted"`
+	Location        string `avro:"location"`
 }
 
 type detailsFields struct {

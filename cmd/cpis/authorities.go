@@ -14,6 +14,9 @@ import (
 type AuthorityConfig struct {
 	// Code of the authority.
 	Code schemas.AuthorityCode `yaml:"code"`
+	// People is the organisation code in whose name its people sign in, such as its ODS
+	// code. Default the code itself.
+	People schemas.ODSCode `yaml:"people"`
 	// Feed says how its files are guarded and when they are due.
 	Feed socialcare.Site `yaml:"feed"`
 	// Drop is a folder that the web role watches for its files: in, out, sent and
@@ -43,6 +46,9 @@ func (c *Config) checkAuthorities(bad func(where, format string, args ...any)) {
 			bad(where+".code", "want the code of an authority, each once")
 		}
 		codes[a.Code] = true
+		if a.People != "" && !a.People.Valid() {
+			bad(where+".people", "want an organisation code")
+		}
 		if m := a.Feed.MassChange; m < 0 || m > 100 {
 			bad(where+".feed.mass_change", "a share in percent, 1 to 100")
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -16,45 +15,9 @@ import (
 	"cpis/matching/compare"
 	"cpis/matching/weigh"
 	"cpis/router"
-	"cpis/router/topics"
 	"cpis/schemas"
 	"cpis/schemas/contact"
 )
-
-// openDesk opens the door for people: signing in, and what each may see.
-func (s *system) openDesk(mux *identity.Mux) error {
-	book, err := contact.NewBook()
-	if err != nil {
-		return err
-	}
-	s.watchLookers(book)
-	c := s.config.SignIn
-	if !c.On() {
-		return nil
-	}
-	registered := &router.Registered{Codec: s.codec, Now: time.Now, Logger: s.log}
-	s.add("registered", func(ctx context.Context) error {
-		return s.keepTrying(ctx, "registered", func() error { return registered.Follow(ctx, s.client) })
-	})
-	s.people = identity.NewSignIn(c, s.serves, time.Now, s.log)
-	s.people.Told = s.signedIn
-	mux.People = s.people
-	s.desk = console.NewDesk(clerk{s, book, registered}, time.Now, s.log)
-	routes := []map[string]http.HandlerFunc{s.people.Routes(), s.desk.Routes()}
-	if c.Practice {
-		practice, err := identity.NewPractice(time.Now)
-		if err != nil {
-			return err
-		}
-		routes = append(routes, practice.Routes())
-	}
-	for _, list := range routes {
-		for route, handle := range list {
-			mux.HandleFunc(route, handle)
-		}
-	}
-	return nil
-}
 
 // familyOf is the family name of whoever an answer is about, while the answer is held.
 func (s *system) familyOf(outcomeID string) string {
@@ -102,8 +65,7 @@ const auditTime = 5 * time.Second
 // clerk is what the desk sees of the broker.
 type clerk struct {
 	*system
-	book       *contact.Book
-	registered *router.Registered
+	book *contact.Book
 }
 
 // Find gives an answer that shows a plan.
@@ -120,7 +82,21 @@ func (c clerk) Of(n schemas.NHSNumber) ([]schemas.Outcome, error) { return c.vie
 
 // Registered reports whether somebody was registered in the last day.
 func (c clerk) Registered(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool {
-	return c.registered.At(append(c.keys.FormerRefs(n), c.keys.SubjectRef(n)), covers)
+	return c.arrivals.At(c.refs(n), covers)
+}
+
+// refs are the pseudonyms of an NHS number, linkedRefs those of all numbers that are the
+// same person's.
+func (s *system) refs(n schemas.NHSNumber) []schemas.SubjectRef {
+	return append(s.keys.FormerRefs(n), s.keys.SubjectRef(n))
+}
+
+func (s *system) linkedRefs(n schemas.NHSNumber) []schemas.SubjectRef {
+	refs := s.refs(n)
+	for _, ref := range slices.Clone(refs) {
+		refs = append(refs, s.links.Of(ref)...)
+	}
+	return refs
 }
 
 // Details opens what an answer shows.
@@ -154,11 +130,7 @@ func (c clerk) Plans(ctx context.Context, n schemas.NHSNumber) ([]schemas.Plan, 
 	default:
 		return nil, errors.New("look up plans: links are not read yet")
 	}
-	refs := append(c.keys.FormerRefs(n), c.keys.SubjectRef(n))
-	for _, ref := range slices.Clone(refs) {
-		refs = append(refs, c.links.Of(ref)...)
-	}
-	values, err := c.plans.about(ctx, c.system, refs)
+	values, err := c.plans.about(ctx, c.system, c.linkedRefs(n))
 	if err != nil {
 		return nil, err
 	}
@@ -222,27 +194,141 @@ func (c clerk) settingOf(ods schemas.ODSCode) schemas.CareSetting {
 // reviewsBack is how far back reviews are listed.
 const reviewsBack = 30 * 24 * time.Hour
 
-// Reviews lists broken glass and findings of an organisation.
+// Reviews lists broken glass and findings of an organisation, the newest first.
 func (c clerk) Reviews(ctx context.Context, covers func(schemas.ODSCode) bool) ([]console.ReviewItem, error) {
+	list, said, err := c.trail.Reviews(ctx, time.Now().Add(-reviewsBack), maxReviews)
+	if err != nil {
+		return nil, err
+	}
 	out := []console.ReviewItem{}
-	err := router.ReadSince(ctx, c.client, schemas.TopicAudit, time.Now().Add(-reviewsBack), func(r topics.Record) error {
-		var a schemas.Audit
-		if err := c.codec.Decode(ctx, schemas.TopicAudit, r.Value, &a); err != nil {
-			return err
+	for _, a := range list {
+		if !covers(schemas.ODSCode(a.Organisation)) {
+			continue
 		}
-		if a.Kind != schemas.AuditFinding && a.Action != schemas.ActionGlassBroken || !covers(schemas.ODSCode(a.Organisation)) {
-			return nil
+		item := console.ReviewItem{ID: a.AuditID, At: a.At, What: a.Action, Code: a.Code, Organisation: a.Organisation, Role: a.Role, Count: a.Count, Kind: a.Kind}
+		if a.Kind != schemas.AuditFinding {
+			item.Reason = a.Event
 		}
-		item := console.ReviewItem{At: a.At, What: a.Action, Code: a.Code, Reason: a.Event, Organisation: a.Organisation, Role: a.Role, Count: a.Count, Kind: a.Kind}
+		if item.Worker, err = c.actor(a); err != nil {
+			return nil, err
+		}
+		if s, ok := said[a.AuditID]; ok {
+			item.Verdict, item.ReviewedAt = s.Event, s.At
+			if item.ReviewedBy, err = c.actor(s); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, item)
+	}
+	return out, nil
+}
+
+// maxReviews is how many findings of all organisations are looked at.
+const maxReviews = 1000
+
+// actor is who an audit record says acted, in words; empty where nobody did by hand.
+func (c clerk) actor(a schemas.Audit) (string, error) {
+	if len(a.SealedActor) == 0 {
+		return "", nil
+	}
+	who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)
+	if err != nil {
+		return "", err
+	}
+	return who.WorkerName + " (" + who.WorkerID + ")", nil
+}
+
+// Reviewed puts on record what somebody says of an item.
+func (c clerk) Reviewed(ctx context.Context, w *identity.Worker, item, verdict string) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	return c.recorder.Note(ctx, router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionReviewed, Organisation: string(w.ODS), By: w.Access(), Reason: verdict, About: item})
+}
+
+// History lists what is on record about somebody and is shown.
+func (c clerk) History(ctx context.Context, n schemas.NHSNumber, from, until time.Time, limit int) ([]console.Event, bool, error) {
+	var out []console.Event
+	// Some of what is on record is not shown, so more is read than is asked for.
+	list, more, err := c.trail.About(ctx, c.linkedRefs(n), from, until, limit*historyMargin)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, a := range list {
+		if !a.Shown() {
+			continue
+		}
+		if len(out) == limit {
+			return out, true, nil
+		}
+		e := console.Event{ID: a.AuditID, At: a.At, Kind: a.Kind, Action: a.Action, Organisation: cmp.Or(a.Organisation, string(a.ODS)), Setting: a.Setting, Role: a.Role, Trigger: a.Event, State: a.State,
+			Visit: a.Kind == schemas.AuditDecision && !a.Repeat && a.Corrects == ""}
 		if len(a.SealedActor) > 0 {
 			who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)
 			if err != nil {
-				return err
+				return nil, false, err
 			}
-			item.Worker = who.WorkerName + " (" + who.WorkerID + ")"
+			e.Name, e.Role = who.WorkerName, who.WorkerRole
 		}
-		out = append(out, item)
-		return nil
-	})
-	return out, err
+		out = append(out, e)
+	}
+	return out, more, nil
+}
+
+// historyMargin is how many times as many records are read as are to be shown.
+const historyMargin = 2
+
+// Did puts on record what somebody does with what is known of a person. Of somebody of
+// whom nothing is on record, nothing is left.
+func (c clerk) Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	d := router.Deed{Kind: schemas.AuditAccess, Action: action, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Reason: code}
+	if action == schemas.ActionHistoryTaken {
+		d.Kind, d.Stream = schemas.AuditExport, schemas.StreamGovernance
+	}
+	held, _, err := c.trail.About(ctx, c.linkedRefs(n), time.Unix(0, 0), time.Now().Add(time.Minute), 1)
+	if err != nil {
+		return err
+	}
+	if len(held) > 0 {
+		d.Subject = c.keys.SubjectRef(n)
+	}
+	return c.recorder.Note(ctx, d)
+}
+
+// Tell tells the authorities of an answer that something is not right: one of them, or
+// all where none is named.
+func (c clerk) Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	details, err := c.Details(o)
+	if err != nil {
+		return err
+	}
+	by := map[schemas.AuthorityCode][]schemas.PlanRecord{}
+	for _, p := range details.Plans {
+		if about == "" || p.Authority == about {
+			by[p.Authority] = append(by[p.Authority], schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
+		}
+	}
+	if len(by) == 0 {
+		return &schemas.Refusal{Code: "CPIS-W001", Location: "authority", Reason: "none of this answer"}
+	}
+	d := router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionFeedback, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Reason: string(what), Subject: o.SubjectRef, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting}
+	for code := range by {
+		d.Authorities = append(d.Authorities, code)
+	}
+	slices.Sort(d.Authorities)
+	if err := c.recorder.Note(ctx, d); err != nil {
+		return err
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	var notices []schemas.Notice
+	for _, code := range d.Authorities {
+		access := w.Access()
+		access.Records = by[code]
+		notices = append(notices, schemas.Notice{NoticeID: c.keys.ID("notice", string(schemas.NoticeFeedback), string(code), o.OutcomeID, w.ID, string(what)), Kind: schemas.NoticeFeedback, Authority: code,
+			OutcomeID: o.OutcomeID, SubjectRef: o.SubjectRef, ODS: o.ODS, Setting: o.Setting, Feed: o.Feed, OccurredAt: now, CreatedAt: now, Codes: []string{string(what)}, Access: access, Restricted: details.Restricted})
+	}
+	return c.notices.Tell(ctx, notices...)
 }

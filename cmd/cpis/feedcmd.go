@@ -84,7 +84,7 @@ the receiver of its answers, sending nothing.`,
 				if err != nil {
 					return err
 				}
-				for _, e := range explain(trial) {
+				for _, e := range trial.Explain() {
 					good = s.printTest(e, p) && good
 				}
 			}
@@ -106,7 +106,7 @@ the receiver of its answers, sending nothing.`,
 }
 
 // printTest reports one message, and whether it would be taken by the feed.
-func (s *shell) printTest(e explanation, p *adt.Profile) bool {
+func (s *shell) printTest(e feed.Explanation, p *adt.Profile) bool {
 	switch {
 	case e.Code != "":
 		fmt.Fprintf(s.out, "refused, %s: %s\n  fix  %s\n", e.Code, e.Reason, e.Fix)

@@ -135,6 +135,11 @@ func (s *system) keepTrying(ctx context.Context, what string, loop func() error)
 	}
 }
 
+// trying is a task that runs a loop again after trouble.
+func (s *system) trying(what string, loop func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return s.keepTrying(ctx, what, func() error { return loop(ctx) }) }
+}
+
 // followReceipts keeps what was taken in mind, so that copies are recognised.
 func (s *system) followReceipts(ctx context.Context) error {
 	return s.keepTrying(ctx, "receipts", func() error { return s.intake.Receipts.Follow(ctx, s.client) })

@@ -128,7 +128,7 @@ func TestCommandsExplainThemselves(t *testing.T) {
 func TestImportsPointDown(t *testing.T) {
 	allowed := map[string][]string{
 		"schemas": nil, "connectors": {"schemas"}, "connectors/hl7": nil, "connectors/mllp": {"connectors", "connectors/hl7", "connectors/identity"}, "connectors/identity": {"connectors", "schemas"},
-		"connectors/console": {"connectors", "connectors/identity", "schemas"}, "connectors/adt": {"connectors/hl7", "connectors/identity", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/identity", "connectors/mllp", "schemas", "schemas/contact"},
+		"connectors/console": {"connectors", "connectors/feed", "connectors/identity", "connectors/notice", "connectors/socialcare", "schemas"}, "connectors/adt": {"connectors/hl7", "connectors/identity", "schemas"}, "connectors/feed": {"connectors", "connectors/adt", "connectors/hl7", "connectors/identity", "connectors/mllp", "schemas", "schemas/contact"},
 		"connectors/socialcare": {"connectors", "schemas", "schemas/contact"}, "connectors/notice": {"connectors", "schemas"}, "schemas/contact": {"schemas"}, "router/topics": {"schemas"}, "router": {"connectors", "router/topics", "schemas"}, "router/audit": {"connectors", "router", "router/topics", "schemas"},
 		"matching/index": {"schemas"}, "matching/compare": nil, "matching/weigh": {"matching/compare"}, "matching": {"matching/compare", "matching/index", "matching/weigh", "schemas", "schemas/contact"},
 		"matching/population": {"matching/compare", "matching/weigh"}, "matching/evaluate": {"matching", "matching/compare", "matching/weigh", "schemas"}, "deploy/embedded": nil,

@@ -339,7 +339,7 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 			if err != nil {
 				return err
 			}
-			return s.printExplanations(explain(trial))
+			return s.printExplanations(trial.Explain())
 		}
 		if err := t.did(ctx, schemas.ActionLetterReplayed, strconv.FormatInt(l.ID, 10), 1); err != nil {
 			return err

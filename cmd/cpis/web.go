@@ -70,9 +70,6 @@ func (s *system) openCare(mux *identity.Mux) error {
 	api := connectors.NewAPI(mux, buildVersion().Version)
 	s.care.Register(api, s.superseded)
 	s.views = router.NewViews(s.publish, s.keys)
-	s.add("answers", func(ctx context.Context) error {
-		return s.keepTrying(ctx, "answers", func() error { return s.views.Follow(ctx, s.client) })
-	})
 	s.fetched = &router.Fetched{Deliveries: &router.Deliveries{Publisher: s.publish, Keys: s.keys}, Client: s.client}
 	door := notice.NewDoor(messenger{s}, s.log)
 	door.Register(api)
@@ -86,9 +83,10 @@ func (s *system) openCare(mux *identity.Mux) error {
 		}
 		s.add("drop "+string(a.Code), drop.Run)
 	}
-	if err := s.openDesk(mux); err != nil {
+	if err := s.openPages(mux, door); err != nil {
 		return err
 	}
+	s.add("answers", s.trying("answers", func(ctx context.Context) error { return s.views.Follow(ctx, s.client) }))
 	return s.openUpdates(mux)
 }
 

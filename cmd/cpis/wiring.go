@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"cpis/connectors"
-	"cpis/connectors/console"
 	"cpis/connectors/feed"
 	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
@@ -73,7 +72,12 @@ type system struct {
 	fetched  *router.Fetched
 	notary   *audit.Notary
 	people   *identity.SignIn
-	desk     *console.Desk
+	arrivals *router.Arrivals
+	trail    *router.Trail
+	informed *router.Informed
+	letters  *router.LetterBook
+	brought  *router.FeedWatch
+	engine   *engine
 
 	tasks                []task
 	stops                []func() error

@@ -22,6 +22,7 @@ func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registrat
 			e.OperatorSource = "EVN-5"
 		}
 	}
+	e.Location = location(m.Segment("PV1").Field(3).First())
 	e.Restricted = m.Segment("PD1").Field(12).Text() == "Y"
 	p.mother(m, pid, &e)
 	if pid.Field(24).Text() == "Y" {
@@ -39,6 +40,19 @@ func (p *Profile) evidence(m *hl7.Message, pid hl7.Segment, r *schemas.Registrat
 		}
 	}
 	return e
+}
+
+// maxLocation bounds what a board shows of a place.
+const maxLocation = 40
+
+// location is where in the care setting somebody is, as the sender names it: the point
+// of care, the room and the bed (PV1-3.1 to PV1-3.3).
+func location(at hl7.Repetition) string {
+	var c [3]string
+	at.Components(c[:])
+	words := strings.Fields(strings.Join(c[:], " "))
+	text := []rune(strings.Join(slices.Compact(words), " "))
+	return string(text[:min(len(text), maxLocation)])
 }
 
 // mother reads her identifiers: PID-21, or the NK1 whose relationship is mother

@@ -47,7 +47,7 @@ var uses = sync.OnceValue(func() map[string]string {
 		"PID-9": "other names", "PID-11": "postcode, for matching", "PID-18": "the visit, where PV1-19 is empty", "PID-19": "may hold the NHS number",
 		"PID-21": "the mother's numbers", "PID-24": "one of several born together", "PID-25": "order of birth", "PID-32": "how far the NHS number is traced",
 		"NK1-2": "the mother's name, where NK1-33 has her number", "NK1-3": "whether this is the mother", "NK1-33": "the mother's numbers",
-		"PV1-2": "obstetrics; pre-admission", "PV1-3": "maternity ward", "PV1-4": "newborn", "PV1-10": "maternity specialty", "PV1-15": "pregnancy", "PV1-18": "pregnancy",
+		"PV1-2": "obstetrics; pre-admission", "PV1-3": "maternity ward; where somebody is, for the board", "PV1-4": "newborn", "PV1-10": "maternity specialty", "PV1-15": "pregnancy", "PV1-18": "pregnancy",
 		"PV1-19": "the visit: one notice, one question", "PV1-44": "time of the event, and when the visit began", "PV2-3": "labour, pregnancy",
 		"MRG-1": "the record that is retired", "MRG-3": "the account that is retired", "MRG-4": "the record that is retired, in older messages", "MRG-5": "the visit that is retired",
 	}

@@ -63,7 +63,7 @@ func Reply(o schemas.Outcome, p Profile) []byte {
 	state, reason := told(o)
 	w.observe(obxState, "", string(state)+"^^"+replySystem)
 	w.observe(obxReason, "", reason+"^^"+replySystem)
-	w.observe(obxWords, "", hl7.Escape(Words(o)))
+	w.observe(obxWords, "", hl7.Escape(o.Words()))
 	w.observe(obxHandle, "", o.OutcomeID)
 	if o.Corrects != "" {
 		w.observe("CORRECTS", "", o.Corrects)
@@ -131,27 +131,6 @@ func address(name string) string {
 		return ""
 	}
 	return hl7.Escape(name)
-}
-
-// Words is what a person reads.
-func Words(o schemas.Outcome) string {
-	switch o.State {
-	case schemas.StateIndicator:
-		return "A local authority has shared a current plan for this person. Open the details for who to ring."
-	case schemas.StateIndicatorEnded:
-		return "A local authority shared a plan that has ended and is still shown. Open the details for who to ring."
-	case schemas.StateNoneShared:
-		return "No local authority has shared a plan for this NHS number. This does not mean there is no concern."
-	case schemas.StateCheckFailed:
-		return "We could not check just now and are trying again. Use your local fallback until the answer comes."
-	}
-	switch o.Reason {
-	case schemas.ReasonOtherCountry:
-		return "The NHS number is of another country. Use the child protection contacts of that country."
-	case schemas.ReasonNotEnrolled:
-		return "This care setting is not enrolled. Use your local fallback."
-	}
-	return "Identity not confirmed: trace the NHS number and register again."
 }
 
 type writer struct {

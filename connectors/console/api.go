@@ -133,15 +133,17 @@ func (d *Desk) refuse(w http.ResponseWriter, err error) {
 	fail(w, refusal)
 }
 
-func fail(w http.ResponseWriter, r *schemas.Refusal) {
-	status := http.StatusForbidden
+func fail(w http.ResponseWriter, r *schemas.Refusal) { connectors.Refuse(w, statusOf(r), r) }
+
+// statusOf is the HTTP status of a refusal.
+func statusOf(r *schemas.Refusal) int {
 	switch r.Code {
-	case "CPIS-W001":
-		status = http.StatusBadRequest
+	case "CPIS-W006":
+		return http.StatusForbidden
 	case "CPIS-W007", "CPIS-W009":
-		status = http.StatusServiceUnavailable
+		return http.StatusServiceUnavailable
 	case "CPIS-W008":
-		status = http.StatusUnauthorized
+		return http.StatusUnauthorized
 	}
-	connectors.Refuse(w, status, r)
+	return http.StatusBadRequest
 }

@@ -37,6 +37,21 @@ type Store interface {
 	Broken(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, why GlassReason) error
 	// Reviews lists what wants looking at of an organisation: broken glass and findings.
 	Reviews(ctx context.Context, covers func(schemas.ODSCode) bool) ([]ReviewItem, error)
+	// Reviewed puts on record what somebody says of an item. nil means durable.
+	Reviewed(ctx context.Context, w *identity.Worker, item, verdict string) error
+}
+
+// Past is what is on record about people. All methods are safe for concurrent use.
+type Past interface {
+	// History lists what is on record about somebody and is shown, in a time, the newest
+	// first, at most limit of it; more says that there is older.
+	History(ctx context.Context, n schemas.NHSNumber, from, until time.Time, limit int) (list []Event, more bool, err error)
+	// Did puts on record what somebody does with what is known of a person; code is of a
+	// closed list. nil means durable.
+	Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string) error
+	// Tell tells the authorities of an answer that something is not right. nil means that
+	// it is durable, and on record.
+	Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error
 }
 
 // ErrNoAnswer means that there is no such answer.
@@ -53,6 +68,7 @@ func GlassReasons() []GlassReason {
 
 // ReviewItem is something for a privacy officer or a safeguarding lead to look at.
 type ReviewItem struct {
+	ID           string            `json:"id"`
 	At           time.Time         `json:"at"`
 	What         schemas.Action    `json:"what"`
 	Code         schemas.Code      `json:"code,omitempty"`
@@ -62,6 +78,9 @@ type ReviewItem struct {
 	Role         string            `json:"role,omitempty"`
 	Count        int64             `json:"count"`
 	Kind         schemas.AuditKind `json:"kind"`
+	Verdict      string            `json:"verdict,omitempty"` // what a reviewer said of it last
+	ReviewedAt   time.Time         `json:"reviewed_at,omitzero"`
+	ReviewedBy   string            `json:"reviewed_by,omitempty"`
 }
 
 // Times of the rules.
@@ -75,6 +94,7 @@ const (
 // Desk decides what people see. Safe for concurrent use.
 type Desk struct {
 	store Store
+	past  Past
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -89,8 +109,8 @@ type pane struct {
 }
 
 // NewDesk makes one.
-func NewDesk(store Store, now func() time.Time, log *slog.Logger) *Desk {
-	return &Desk{store: store, now: now, log: log, glass: map[pane]time.Time{}}
+func NewDesk(store Store, past Past, now func() time.Time, log *slog.Logger) *Desk {
+	return &Desk{store: store, past: past, now: now, log: log, glass: map[pane]time.Time{}}
 }
 
 // Shown is an answer as somebody sees it.
@@ -107,6 +127,7 @@ type Shown struct {
 	Person   map[string]string    `json:"person,omitempty"`
 	record   identity.RecordState // how it stands to whoever asks
 	outcome  schemas.Outcome
+	who      schemas.Person
 }
 
 // Plan is what is shown of one plan.
@@ -216,7 +237,7 @@ func (d *Desk) Open(ctx context.Context, w *identity.Worker, handle string) (Sho
 		return Shown{}, d.unrecorded(err)
 	}
 	hidden := identity.May(w.Roles, identity.SeeHidden, state) == identity.Allowed
-	return Shown{Handle: o.OutcomeID, State: o.State, At: o.DecidedAt, ODS: o.ODS, Setting: o.Setting, Plans: plansOf(details.Shown(hidden)), Pattern: details.Pattern.Words(),
+	return Shown{record: state, outcome: o, who: details.Person, Handle: o.OutcomeID, State: o.State, At: o.DecidedAt, ODS: o.ODS, Setting: o.Setting, Plans: plansOf(details.Shown(hidden)), Pattern: details.Pattern.Words(),
 		Silent: silent, Withheld: details.Restricted && !hidden, Person: map[string]string{"family_name": details.Person.FamilyName, "given_names": details.Person.GivenNames, "date_of_birth": string(details.Person.DateOfBirth)}}, nil
 }
 
@@ -256,4 +277,19 @@ func (d *Desk) Reviews(ctx context.Context, w *identity.Worker) ([]ReviewItem, e
 		return nil, d.refused(ctx, w, "CPIS-W006", "the role does not review")
 	}
 	return d.store.Reviews(ctx, w.Covers)
+}
+
+// Review puts on record what somebody says of an item of their organisation's list.
+func (d *Desk) Review(ctx context.Context, w *identity.Worker, item, verdict string) error {
+	list, err := d.Reviews(ctx, w)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list, func(r ReviewItem) bool { return r.ID == item }) {
+		return d.refused(ctx, w, "CPIS-W006", "no item of your list has this id")
+	}
+	if err := d.store.Reviewed(ctx, w, item, verdict); err != nil {
+		return d.unrecorded(err)
+	}
+	return nil
 }

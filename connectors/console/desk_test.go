@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ type counter struct {
 	answers  map[string]schemas.Outcome
 	details  map[string]schemas.Details
 	plans    []schemas.Plan
+	events   []Event
 	happened []string
 	down     bool // nothing can be put on record
 }
@@ -81,6 +83,28 @@ func (c *counter) Reviews(context.Context, func(schemas.ODSCode) bool) ([]Review
 	return []ReviewItem{{What: schemas.ActionGlassBroken}}, nil
 }
 
+func (c *counter) Reviewed(_ context.Context, _ *identity.Worker, item, verdict string) error {
+	return c.on("reviewed " + item + " " + verdict)
+}
+
+func (c *counter) History(_ context.Context, _ schemas.NHSNumber, from, until time.Time, limit int) ([]Event, bool, error) {
+	var out []Event
+	for _, e := range c.events {
+		if !e.At.Before(from) && e.At.Before(until) && len(out) < limit {
+			out = append(out, e)
+		}
+	}
+	return out, len(out) < len(c.events), nil
+}
+
+func (c *counter) Did(_ context.Context, _ *identity.Worker, _ schemas.NHSNumber, a schemas.Action, code string) error {
+	return c.on(strings.TrimSpace(string(a) + " " + code))
+}
+
+func (c *counter) Tell(_ context.Context, _ *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error {
+	return c.on("told " + string(about) + " of " + o.OutcomeID + " " + string(what))
+}
+
 const childNumber = "9990000018"
 
 // newDesk has answers about one child: of RXX01 just now and two days ago, of RYY01 just
@@ -107,7 +131,7 @@ func newDesk(t *testing.T) (*Desk, *counter, *time.Time) {
 	add("elsewhere", "RYY01", time.Minute, n, false)
 	add("restricted", "RXX01", time.Minute, other, true)
 	clock := now
-	return NewDesk(c, func() time.Time { return clock }, slog.New(slog.DiscardHandler)), c, &clock
+	return NewDesk(c, c, func() time.Time { return clock }, slog.New(slog.DiscardHandler)), c, &clock
 }
 
 func worker(now time.Time, roles ...identity.Role) *identity.Worker {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,13 @@ type Feeds struct {
 
 	mu    sync.Mutex
 	marks map[schemas.Code]int64 // guarded by mu
+	seen  map[string]Seen        // by feed; guarded by mu
+}
+
+// Seen is what shows of a feed at its door alone.
+type Seen struct {
+	Copies  int64 // messages that came again
+	Largest int   // bytes of the largest message that was taken
 }
 
 // Stats counts messages since the start of the process.
@@ -49,19 +57,20 @@ type Stats struct {
 	Refused    int64 // quarantined
 	Unanswered int64 // not answered yes or no: result not known
 	Marks      map[schemas.Code]int64
+	Seen       map[string]Seen // by feed
 }
 
 // New prepares the intake of a list of profiles. The first that matches a
 // message's sender takes it.
 func New(profiles []adt.Profile, broker Broker, log *slog.Logger, now func() time.Time) *Feeds {
-	return &Feeds{profiles: profiles, broker: broker, log: log, now: now, marks: map[schemas.Code]int64{}}
+	return &Feeds{profiles: profiles, broker: broker, log: log, now: now, marks: map[schemas.Code]int64{}, seen: map[string]Seen{}}
 }
 
 // Stats reports the counters.
 func (f *Feeds) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Stats{f.accepted.Load(), f.copies.Load(), f.refused.Load(), f.unanswered.Load(), map[schemas.Code]int64{}}
+	s := Stats{f.accepted.Load(), f.copies.Load(), f.refused.Load(), f.unanswered.Load(), map[schemas.Code]int64{}, maps.Clone(f.seen)}
 	for code, n := range f.marks {
 		s.Marks[code] = n
 	}
@@ -171,7 +180,20 @@ func (f *Feeds) accept(ctx context.Context, v verdict, records []schemas.Registr
 		f.copies.Add(1)
 	}
 	f.count(records)
+	f.note(v)
 	return v, nil
+}
+
+// note notes what shows of a feed here alone.
+func (f *Feeds) note(v verdict) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.seen[v.profile.Name]
+	if v.receipt.Duplicate {
+		s.Copies++
+	}
+	s.Largest = max(s.Largest, len(v.raw))
+	f.seen[v.profile.Name] = s
 }
 
 func (f *Feeds) count(records []schemas.Registration) {

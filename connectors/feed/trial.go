@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"cpis/connectors/adt"
+	"cpis/connectors/hl7"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
 )
@@ -79,4 +81,48 @@ func (k *keeper) Accept(_ context.Context, records []schemas.Registration, paylo
 func (k *keeper) Quarantine(_ context.Context, feed, _ string, why schemas.Refusal, raw []byte) error {
 	k.messages = append(k.messages, TrialMessage{Raw: raw, Refusal: &why, Feed: feed})
 	return nil
+}
+
+// Explanation is one message, explained.
+type Explanation struct {
+	Feed   string             `json:"feed"`
+	Event  string             `json:"event"`
+	Class  schemas.EventClass `json:"class"`
+	Number string             `json:"nhs_number"` // its standing
+	Code   schemas.Code       `json:"code,omitempty"`
+	Reason string             `json:"reason,omitempty"`
+	Fix    string             `json:"fix,omitempty"`
+	Marks  []string           `json:"marks"`
+	Fields []adt.Finding      `json:"fields"`
+	Answer []string           `json:"answer"` // its segments; in a batch, of the whole batch
+}
+
+// Explain says of each message what became of it, or would, and why.
+func (t Trial) Explain() []Explanation {
+	var all []Explanation
+	for _, m := range t.Messages {
+		e := Explanation{Feed: m.Feed, Marks: []string{}}
+		var cause error
+		if m.Refusal != nil {
+			entry, _ := schemas.Explain(string(m.Refusal.Code))
+			e.Code, e.Reason, e.Fix = m.Refusal.Code, m.Refusal.Reason, entry.Fix
+			cause = &hl7.Error{Code: string(m.Refusal.Code), Location: m.Refusal.Location, Reason: m.Refusal.Reason}
+		}
+		if len(m.Records) > 0 {
+			r := m.Records[0]
+			e.Event, e.Class, e.Number, e.Marks = r.Event, r.Class, string(r.NumberStatus), append(e.Marks, r.Marks...)
+		}
+		msg, err := hl7.Parse(m.Raw)
+		if err != nil {
+			if msg, err = hl7.ParseHeader(m.Raw); err != nil {
+				msg = &hl7.Message{}
+			}
+		}
+		e.Fields = adt.Explain(msg, m.Records, cause)
+		for _, a := range t.Answers {
+			e.Answer = append(e.Answer, strings.Split(strings.TrimSpace(string(a)), "\r")...)
+		}
+		all = append(all, e)
+	}
+	return all
 }

@@ -27,10 +27,13 @@ const (
 	Provider   Kind = "PROVIDER"   // a provider of care
 	Operations Kind = "OPERATIONS" // whoever runs the broker
 	Person     Kind = "PERSON"     // somebody who is signed in
+	// Resting is somebody who is signed in and has done nothing for so long that nobody
+	// may stand at the screen: it goes on without a name on it.
+	Resting Kind = "RESTING"
 )
 
 // Kinds lists every kind.
-func Kinds() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations, Person} }
+func Kinds() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations, Person, Resting} }
 
 // Caller is who calls.
 type Caller struct {

@@ -17,6 +17,9 @@ const (
 	PrivacyOfficer   Role = "PRIVACY_OFFICER"   // of a care organisation: who looked, and nobody's plan
 	Analyst          Role = "ANALYST"           // pseudonyms
 	Operator         Role = "OPERATOR"          // runs the broker, and sees nobody
+	Engineer         Role = "ENGINEER"          // connects a care organisation's systems
+	SocialWorker     Role = "SOCIAL_WORKER"     // of a local authority: who saw its children
+	PlanKeeper       Role = "PLAN_KEEPER"       // of a local authority: sends its plans, keeps its contacts
 )
 
 // Activity codes of the national role-based access control.
@@ -27,8 +30,12 @@ const (
 
 // Roles lists every role.
 func Roles() []Role {
-	return []Role{Unscheduled, Scheduled, SafeguardingLead, PrivacyOfficer, Analyst, Operator}
+	return []Role{Unscheduled, Scheduled, SafeguardingLead, PrivacyOfficer, Analyst, Operator, Engineer, SocialWorker, PlanKeeper}
 }
+
+// ofAuthority reports whether a role is one of a local authority's people. A person is of
+// a care organisation or of an authority, in one role of it at a time.
+func (r Role) ofAuthority() bool { return r == SocialWorker || r == PlanKeeper }
 
 // Action is what a person wants to do.
 type Action string
@@ -42,11 +49,14 @@ const (
 	Review      Action = "REVIEW"      // odd views and broken glass
 	Export      Action = "EXPORT"      // audit records without names
 	Operate     Action = "OPERATE"     // connections, queues and dead letters
+	Connect     Action = "CONNECT"     // explain messages, and see how ready a feed is
+	ReadNotices Action = "NOTICES"     // what an authority is told, and answering it
+	SendPlans   Action = "SEND"        // an authority's files and contacts
 )
 
 // Actions lists every action.
 func Actions() []Action {
-	return []Action{ListAnswers, OpenDetails, SeeHistory, SeeHidden, BreakGlass, Review, Export, Operate}
+	return []Action{ListAnswers, OpenDetails, SeeHistory, SeeHidden, BreakGlass, Review, Export, Operate, Connect, ReadNotices, SendPlans}
 }
 
 // RecordState is how a record stands to the person's organisation.
@@ -57,10 +67,11 @@ const (
 	Older     RecordState = "OLDER"     // registered here, longer ago
 	Elsewhere RecordState = "ELSEWHERE" // not registered here
 	Glass     RecordState = "GLASS"     // not, and the glass is broken
+	Own       RecordState = "OWN"       // a plan of the person's own authority stands
 )
 
 // RecordStates lists every state.
-func RecordStates() []RecordState { return []RecordState{Recent, Older, Elsewhere, Glass} }
+func RecordStates() []RecordState { return []RecordState{Recent, Older, Elsewhere, Glass, Own} }
 
 // Verdict is what the table says.
 type Verdict string
@@ -82,7 +93,7 @@ type grant struct {
 
 // grants is the one table of what people may do. What is not in it is denied.
 func grants() []grant {
-	every, here := RecordStates(), []RecordState{Recent, Older}
+	every, here, own := RecordStates(), []RecordState{Recent, Older}, []RecordState{Own}
 	return []grant{
 		{Unscheduled, ListAnswers, Allowed, here},
 		{Unscheduled, OpenDetails, Allowed, []RecordState{Recent, Glass}},
@@ -101,6 +112,12 @@ func grants() []grant {
 		{PrivacyOfficer, Review, Allowed, here},
 		{Analyst, Export, Allowed, every},
 		{Operator, Operate, Allowed, every},
+		{Operator, Connect, Allowed, every},
+		{Engineer, Connect, Allowed, here},
+		{SocialWorker, SeeHistory, Allowed, own},
+		{SocialWorker, ReadNotices, Allowed, own},
+		{PlanKeeper, ReadNotices, Allowed, own},
+		{PlanKeeper, SendPlans, Allowed, own},
 	}
 }
 
@@ -116,10 +133,15 @@ func May(roles []Role, a Action, s RecordState) Verdict {
 	return best
 }
 
+// Can says whether some roles let somebody do something in any state.
+func Can(roles []Role, a Action) bool {
+	return slices.ContainsFunc(RecordStates(), func(s RecordState) bool { return May(roles, a, s) != Denied })
+}
+
 // PeopleTable writes the table as SECURITY.md has it.
 func PeopleTable() string {
 	var b strings.Builder
-	b.WriteString("| role | action | registered here today | registered here before | elsewhere | glass broken |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| role | action | registered here today | registered here before | elsewhere | glass broken | own authority's |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range Roles() {
 		for _, a := range Actions() {
 			cells, any := "", false

@@ -46,13 +46,17 @@ func practiceCast() []card {
 		{"555000000005", "P. Officer", "R9002", "RXX", "Privacy officer of the trust", nil, 3},
 		{"555000000006", "A. Analyst", "R9003", "RXX01", "Analyst: pseudonyms", nil, 3},
 		{"555000000007", "O. Operator", "R9004", "RXX01", "Operator of the broker: sees nobody", nil, 3},
+		{"555000000010", "H. Engineer", "R9005", "RXX", "Integration engineer of the trust", nil, 3},
+		{"555000000011", "S. Social", "R9006", "E06A", "Social worker of Aford Council", nil, 3},
+		{"555000000012", "I. Data", "R9007", "E06A", "Keeps the plans of Aford Council", nil, 3},
+		{"555000000013", "J. Data", "R9007", "E06A", "Keeps the plans of Aford Council too: the second person", nil, 3},
 		{"555000000008", "F. Porter", "R8003", "RXX01", "Porter: has no right, and is refused", nil, 3},
 		{"555000000009", "G. Nurse", "R8001", "RXX01", "Emergency nurse without smartcard: refused", []string{activityView}, 2},
 	}
 }
 
 func practiceRoles() map[Role][]string {
-	return map[Role][]string{SafeguardingLead: {"R9001"}, PrivacyOfficer: {"R9002"}, Analyst: {"R9003"}, Operator: {"R9004"}}
+	return map[Role][]string{SafeguardingLead: {"R9001"}, PrivacyOfficer: {"R9002"}, Analyst: {"R9003"}, Operator: {"R9004"}, Engineer: {"R9005"}, SocialWorker: {"R9006"}, PlanKeeper: {"R9007"}}
 }
 
 // Practice is the practice provider. Safe for concurrent use.
@@ -118,14 +122,16 @@ func answer(w http.ResponseWriter, v any) {
 // cards is the page where somebody chooses who they are.
 func cards() *template.Template {
 	return template.Must(template.New("cards").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Practice sign-in</title></head>
-<body><p role="status"><strong>Practice. Everybody here is invented; this is not NHS CIS2.</strong></p>
-<h1>Who are you?</h1>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Practice sign-in</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml"><link rel="stylesheet" href="/assets/nhsuk-frontend-10.6.1.css"><link rel="stylesheet" href="/assets/console.css"></head>
+<body><div class="nhsuk-width-container"><main class="nhsuk-main-wrapper" id="maincontent">
+<h1 class="nhsuk-heading-l">Who are you?</h1>
+<p><strong>Practice. Everybody here is invented; this is not NHS CIS2.</strong></p>
 <form method="post" action="/practice/authorize">
 {{range $name, $value := .Fields}}<input type="hidden" name="{{$name}}" value="{{$value}}">
-{{end}}<ul>
-{{range .Cast}}<li><button name="card" value="{{.ID}}">{{.Name}}: {{.What}} ({{.Org}})</button></li>
-{{end}}</ul></form></body></html>`))
+{{end}}<ul class="nhsuk-list">
+{{range .Cast}}<li><button class="nhsuk-button nhsuk-button--secondary nhsuk-button--small" name="card" value="{{.ID}}">{{.Name}}, {{.Org}}</button> {{.What}}</li>
+{{end}}</ul></form></main></div></body></html>`))
 }
 
 // asked reads what a client asks for.
@@ -168,7 +174,7 @@ func (p *Practice) chosen(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "choose one of the cards", http.StatusBadRequest)
 		return
 	}
-	code := random()
+	code := Random()
 	p.mu.Lock()
 	if len(p.codes) >= maxPractice {
 		clear(p.codes)
@@ -194,7 +200,7 @@ func (p *Practice) token(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]string{"error": "invalid_grant"})
 		return
 	}
-	access := random()
+	access := Random()
 	raw, err := p.idToken(p.claims(issuerOf(r), c.card, c.nonce, access))
 	if err != nil {
 		http.Error(w, "the token cannot be made", http.StatusInternalServerError)

@@ -22,6 +22,19 @@ type Right struct {
 	Why string
 }
 
+// page is a route of the web pages.
+func page(route string, who []Kind, why string) Right { return Right{route, who, false, why} }
+
+// people is a page on which the table of what people may do decides.
+func people(route string) Right {
+	return page(route, []Kind{Person}, "people's own table, below, decides")
+}
+
+// screen is a page that looks by itself, and goes on without names when nobody is there.
+func screen(route string) Right {
+	return page(route, []Kind{Person, Resting}, "people's own table, below, decides; without names after 15 minutes in which nobody did anything")
+}
+
 // everybody who has come as far as a request. Nobody asks whether they are signed in.
 func everybody() []Kind { return []Kind{Nobody, Local, Authority, Provider, Operations} }
 
@@ -58,6 +71,41 @@ func Rights() []Right {
 		{"POST /v1/people/open", []Kind{Person}, false, "people's own table, below, decides"},
 		{"POST /v1/people/glass", []Kind{Person}, false, "people's own table, below, decides"},
 		{"GET /v1/people/reviews", []Kind{Person}, false, "people's own table, below, decides"},
+		page("GET /{$}", everybody(), "says what this is, and leads on whoever is signed in"),
+		page("GET /assets/{file}", everybody(), "style sheets and scripts"),
+		page("GET /accessibility", everybody(), "no secret"),
+		screen("GET /board"),
+		screen("GET /board/rows"),
+		screen("GET /board/live"),
+		people("POST /answer"),
+		people("POST /answer/feedback"),
+		people("GET /history"),
+		people("POST /history"),
+		people("POST /history/reviewed"),
+		people("GET /glass"),
+		people("POST /glass"),
+		people("GET /reviews"),
+		people("POST /reviews/done"),
+		people("GET /authority"),
+		people("GET /authority/plans"),
+		people("POST /authority/plans/check"),
+		people("POST /authority/plans/send"),
+		people("POST /authority/plans/rows"),
+		people("GET /authority/files/{id}"),
+		people("POST /authority/files/{id}/{verb}"),
+		people("GET /authority/contacts"),
+		people("POST /authority/contacts"),
+		people("GET /authority/notices"),
+		people("POST /authority/notices/answer"),
+		people("GET /operations"),
+		people("GET /operations/letters"),
+		people("POST /operations/letters/{verb}"),
+		people("GET /operations/message"),
+		people("POST /operations/message"),
+		people("GET /operations/ledger"),
+		people("GET /connect"),
+		people("POST /connect"),
+		people("GET /connect/{feed}"),
 		{"GET /practice/.well-known/openid-configuration", []Kind{Local}, false, "practice alone"},
 		{"GET /practice/keys", []Kind{Local}, false, "practice alone"},
 		{"GET /practice/authorize", []Kind{Local}, false, "practice alone"},
@@ -116,9 +164,11 @@ type Mux struct {
 	// Refused, if set, is told of whoever had no right, before the answer. It must not
 	// wait.
 	Refused func(route string, c Caller)
-	// People, if set, knows who is signed in.
-	People *SignIn
-	cross  *http.CrossOriginProtection
+	// People, if set, knows who is signed in; Unsigned answers a browser of somebody who
+	// is not, and asks for a page that is for those who are.
+	People   *SignIn
+	Unsigned http.HandlerFunc
+	cross    *http.CrossOriginProtection
 }
 
 // NewMux makes one. subjects are names of subjects that stand for a URI name.
@@ -140,7 +190,7 @@ func (m *Mux) HandleFunc(route string, serve func(http.ResponseWriter, *http.Req
 	m.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		caller := m.caller(r, right)
 		if !right.permits(caller, r.PathValue("code")) {
-			m.refuse(w, route, caller)
+			m.refuse(w, r, route, caller)
 			return
 		}
 		serve(w, with(r, caller))
@@ -186,21 +236,30 @@ func headers() map[string]string {
 	}
 }
 
-// caller is who a request comes from: on a route for people, whoever is signed in.
+// caller is who a request comes from: on a route for people, whoever is signed in. A
+// route for screens that look by themselves keeps nobody signed in.
 func (m *Mux) caller(r *http.Request, right Right) Caller {
 	if !slices.Contains(right.Who, Person) {
 		return callerOf(r.TLS, m.subjects)
 	}
-	if m.People != nil {
-		if w, ok := m.People.Worker(r); ok {
+	if m.People == nil {
+		return Caller{Kind: Nobody}
+	}
+	if slices.Contains(right.Who, Resting) {
+		switch w, resting := m.People.Glance(r); {
+		case w != nil && resting:
+			return Caller{Kind: Resting, Code: string(w.ODS), Worker: w}
+		case w != nil:
 			return Caller{Kind: Person, Code: string(w.ODS), Worker: w}
 		}
+	} else if w, ok := m.People.Worker(r); ok {
+		return Caller{Kind: Person, Code: string(w.ODS), Worker: w}
 	}
 	return Caller{Kind: Nobody}
 }
 
 // refuse says no before anything of the request's body is read.
-func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
+func (m *Mux) refuse(w http.ResponseWriter, r *http.Request, route string, c Caller) {
 	m.denied.Add(1)
 	if m.Refused != nil {
 		m.Refused(route, Caller{Kind: c.Kind, Code: c.Code})
@@ -208,6 +267,10 @@ func (m *Mux) refuse(w http.ResponseWriter, route string, c Caller) {
 	m.log.Warn("a caller has no right", "code", "CPIS-W002", "route", route, "kind", string(c.Kind), "organisation", c.Code)
 	w.Header().Set("Connection", "close")
 	if c.Kind == Nobody && slices.Contains(m.rights[route].Who, Person) {
+		if m.Unsigned != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			m.Unsigned(w, r)
+			return
+		}
 		connectors.Refuse(w, http.StatusUnauthorized, &schemas.Refusal{Code: "CPIS-W005", Location: "session", Reason: "nobody is signed in"})
 		return
 	}

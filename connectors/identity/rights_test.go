@@ -15,7 +15,7 @@ import (
 // TestEveryCellOfTheTable asks each route as each kind of caller, and compares with
 // what is written here by hand.
 func TestEveryCellOfTheTable(t *testing.T) {
-	const la, open, ops, view, health = "LOCAL AUTHORITY/own", "NOBODY LOCAL AUTHORITY PROVIDER OPERATIONS", "LOCAL OPERATIONS", "LOCAL PROVIDER", "LOCAL AUTHORITY/own OPERATIONS"
+	const screen, la, open, ops, view, health = "PERSON RESTING", "LOCAL AUTHORITY/own", "NOBODY LOCAL AUTHORITY PROVIDER OPERATIONS", "LOCAL OPERATIONS", "LOCAL PROVIDER", "LOCAL AUTHORITY/own OPERATIONS"
 	want := map[string]string{
 		"POST /v1/authorities/{code}/indicators": la, "POST /v1/authorities/{code}/stream": la, "GET /v1/authorities/{code}/contacts": la, "PUT /v1/authorities/{code}/contacts": la,
 		"POST /v1/authorities/{code}/contacts/confirm": la, "GET /v1/authorities/{code}/health": health, "GET /v1/authorities/{code}/uploads": la, "POST /v1/authorities/{code}/uploads/{id}/approve": la,
@@ -25,6 +25,12 @@ func TestEveryCellOfTheTable(t *testing.T) {
 		"GET /v1/audit": open, "GET /v1/audit/{log}/checkpoint": open, "GET /v1/audit/{log}/cosigned": open, "GET /v1/audit/{log}/tile/{path...}": open, "POST /v1/audit/{log}/cosignature": "LOCAL AUTHORITY PROVIDER",
 		"GET /signin": open, "GET /signin/callback": open, "POST /signout": open, "GET /v1/me": "PERSON", "POST /v1/people/find": "PERSON", "POST /v1/people/open": "PERSON", "POST /v1/people/glass": "PERSON", "GET /v1/people/reviews": "PERSON",
 		"GET /practice/.well-known/openid-configuration": "LOCAL", "GET /practice/keys": "LOCAL", "GET /practice/authorize": "LOCAL", "POST /practice/authorize": "LOCAL", "POST /practice/token": "LOCAL", "GET /practice/userinfo": "LOCAL",
+		"GET /{$}": open, "GET /assets/{file}": open, "GET /accessibility": open, "GET /board": screen, "GET /board/rows": screen, "GET /board/live": screen,
+		"POST /answer": "PERSON", "POST /answer/feedback": "PERSON", "GET /history": "PERSON", "POST /history": "PERSON", "POST /history/reviewed": "PERSON", "GET /glass": "PERSON", "POST /glass": "PERSON", "GET /reviews": "PERSON", "POST /reviews/done": "PERSON",
+		"GET /authority": "PERSON", "GET /authority/plans": "PERSON", "POST /authority/plans/check": "PERSON", "POST /authority/plans/send": "PERSON", "POST /authority/plans/rows": "PERSON", "GET /authority/files/{id}": "PERSON",
+		"POST /authority/files/{id}/{verb}": "PERSON", "GET /authority/contacts": "PERSON", "POST /authority/contacts": "PERSON", "GET /authority/notices": "PERSON", "POST /authority/notices/answer": "PERSON",
+		"GET /operations": "PERSON", "GET /operations/letters": "PERSON", "POST /operations/letters/{verb}": "PERSON", "GET /operations/message": "PERSON", "POST /operations/message": "PERSON", "GET /operations/ledger": "PERSON",
+		"GET /connect": "PERSON", "POST /connect": "PERSON", "GET /connect/{feed}": "PERSON",
 		"GET /livez": open, "GET /version": open, "GET /readyz": ops, "GET /metrics": ops,
 	}
 	rights := Rights()

@@ -43,7 +43,8 @@ type SignInConfig struct {
 	// Algorithms that tokens may be signed with. Default RS256.
 	Algorithms []string `yaml:"algorithms"`
 	// Roles are job role codes (R0260) of roles that no activity code makes:
-	// SAFEGUARDING_LEAD, PRIVACY_OFFICER, ANALYST, OPERATOR.
+	// SAFEGUARDING_LEAD, PRIVACY_OFFICER, ANALYST, OPERATOR, ENGINEER, and for people of
+	// local authorities SOCIAL_WORKER and PLAN_KEEPER.
 	Roles map[Role][]string `yaml:"roles"`
 	// Practice lets people be whoever they choose, of an invented cast. Only with the
 	// embedded services and on a loopback address. Default false; the demo has it.
@@ -88,7 +89,7 @@ func (c SignInConfig) Check() error {
 	}
 	for role := range c.Roles {
 		switch role {
-		case SafeguardingLead, PrivacyOfficer, Analyst, Operator:
+		case SafeguardingLead, PrivacyOfficer, Analyst, Operator, Engineer, SocialWorker, PlanKeeper:
 		default:
 			errs = append(errs, fmt.Errorf("roles: %q is none that a job role makes", role))
 		}
@@ -114,7 +115,11 @@ type SignIn struct {
 	// Told is told of every sign-in and sign-out, and of whoever was refused. An error
 	// refuses the sign-in: nothing happens that is not on record.
 	Told func(ctx context.Context, what schemas.Action, w *Worker) error
-	http *http.Client
+	// Authority, if set, says which local authority the people of an organisation work for.
+	Authority func(schemas.ODSCode) (schemas.AuthorityCode, bool)
+	// Refuse, if set, tells a browser why somebody could not be signed in.
+	Refuse func(w http.ResponseWriter, r *http.Request, status int, why *schemas.Refusal)
+	http   *http.Client
 
 	mu       sync.Mutex
 	provider *oidc.Provider      // once it was found; guarded by mu
@@ -198,7 +203,8 @@ func (s *SignIn) base(r *http.Request) string {
 	return "http://" + r.Host // practice, on loopback
 }
 
-func random() string { return rand.Text() + rand.Text() }
+// Random is a text that nobody guesses.
+func Random() string { return rand.Text() + rand.Text() }
 
 // contextClass is how CIS2 is asked for an assurance level.
 func contextClass(level int) string {
@@ -222,11 +228,11 @@ func (s *SignIn) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s.log.Error("nobody can sign in", "code", "CPIS-W004", "error", err)
-		s.refuse(w, http.StatusServiceUnavailable, "CPIS-W004", "the sign-in provider does not answer")
+		s.refuse(w, r, http.StatusServiceUnavailable, "CPIS-W004", "the sign-in provider does not answer")
 		return
 	}
-	st := start{random(), random(), oauth2.GenerateVerifier(), s.now()}
-	id := random()
+	st := start{Random(), Random(), oauth2.GenerateVerifier(), s.now()}
+	id := Random()
 	s.mu.Lock()
 	for key, old := range s.starts {
 		if s.now().Sub(old.at) > startTime {
@@ -239,7 +245,7 @@ func (s *SignIn) begin(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if full {
-		s.refuse(w, http.StatusServiceUnavailable, "CPIS-W004", "too many people sign in at this moment")
+		s.refuse(w, r, http.StatusServiceUnavailable, "CPIS-W004", "too many people sign in at this moment")
 		return
 	}
 	s.cookie(w, startCookie, id, startTime, http.SameSiteLaxMode)
@@ -261,7 +267,7 @@ func (s *SignIn) end(w http.ResponseWriter, r *http.Request) {
 	s.cookie(w, startCookie, "", -time.Second, http.SameSiteLaxMode)
 	q := r.URL.Query()
 	if !ok || s.now().Sub(st.at) > startTime || q.Get("state") != st.state || q.Get("code") == "" {
-		s.refuse(w, http.StatusForbidden, "CPIS-W004", "the answer does not belong to a sign-in from here")
+		s.refuse(w, r, http.StatusForbidden, "CPIS-W004", "the answer does not belong to a sign-in from here")
 		return
 	}
 	worker, err := s.exchange(r, q.Get("code"), st)
@@ -270,20 +276,20 @@ func (s *SignIn) end(w http.ResponseWriter, r *http.Request) {
 		if e := s.Told(r.Context(), schemas.ActionSignInRefused, nil); e != nil {
 			s.log.Error("a refused sign-in could not be put on record", "error", e)
 		}
-		s.refuse(w, http.StatusForbidden, "CPIS-W004", err.Error())
+		s.refuse(w, r, http.StatusForbidden, "CPIS-W004", err.Error())
 		return
 	}
 	if err := s.Told(r.Context(), schemas.ActionSignedIn, worker); err != nil {
 		s.log.Error("a sign-in could not be put on record, and was refused", "code", "CPIS-W004", "error", err)
-		s.refuse(w, http.StatusServiceUnavailable, "CPIS-W004", "it cannot be put on record just now")
+		s.refuse(w, r, http.StatusServiceUnavailable, "CPIS-W004", "it cannot be put on record just now")
 		return
 	}
 	s.cookie(w, sessionCookie, s.open(*worker), sessionTime, http.SameSiteStrictMode)
 	// Not a redirect: the browser would not send a strict cookie along after one that
 	// began on another site.
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Refresh", "0; url=/v1/me")
-	_, _ = w.Write([]byte(`<!doctype html><html lang="en"><title>Signed in</title><p>You are signed in. <a href="/v1/me">Go on</a></p></html>`))
+	w.Header().Set("Refresh", "0; url=/")
+	_, _ = w.Write([]byte(`<!doctype html><html lang="en"><title>Signed in</title><link rel="icon" href="/assets/icon.svg" type="image/svg+xml"><main><h1>Signed in</h1><p><a href="/">Go on</a></p></main></html>`))
 }
 
 func (s *SignIn) exchange(r *http.Request, code string, st start) (*Worker, error) {
@@ -306,7 +312,7 @@ func (s *SignIn) exchange(r *http.Request, code string, st start) (*Worker, erro
 
 // open begins a session. Somebody is signed in once: an older session of theirs ends.
 func (s *SignIn) open(w Worker) string {
-	id, now := random(), s.now()
+	id, now := Random(), s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, old := range s.sessions {
@@ -319,11 +325,20 @@ func (s *SignIn) open(w Worker) string {
 }
 
 func (s *session) over(now time.Time) bool {
-	return now.Sub(s.use) > idleTime || now.Sub(s.born) > sessionTime
+	return now.Sub(s.born) > sessionTime
 }
 
-// Worker is who sends a request, if they are signed in.
+// Worker is who sends a request, if they are signed in. Asking says that they are there.
 func (s *SignIn) Worker(r *http.Request) (*Worker, bool) {
+	w, resting := s.present(r, true)
+	return w, w != nil && !resting
+}
+
+// Glance is who a screen belongs to that looks by itself, which says nothing of whether
+// anybody is there. resting is somebody who has not been for long.
+func (s *SignIn) Glance(r *http.Request) (w *Worker, resting bool) { return s.present(r, false) }
+
+func (s *SignIn) present(r *http.Request, use bool) (w *Worker, resting bool) {
 	id := s.cookieOf(r, sessionCookie)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -333,9 +348,11 @@ func (s *SignIn) Worker(r *http.Request) (*Worker, bool) {
 		delete(s.sessions, id)
 		return nil, false
 	}
-	held.use = now
+	if resting = now.Sub(held.use) > idleTime; use && !resting {
+		held.use = now
+	}
 	worker := held.worker
-	return &worker, true
+	return &worker, resting
 }
 
 func (s *SignIn) out(w http.ResponseWriter, r *http.Request) {
@@ -378,6 +395,11 @@ func (s *SignIn) cookieOf(r *http.Request, name string) string {
 	return c.Value
 }
 
-func (s *SignIn) refuse(w http.ResponseWriter, status int, code schemas.Code, reason string) {
-	connectors.Refuse(w, status, &schemas.Refusal{Code: code, Location: "sign-in", Reason: reason})
+func (s *SignIn) refuse(w http.ResponseWriter, r *http.Request, status int, code schemas.Code, reason string) {
+	why := &schemas.Refusal{Code: code, Location: "sign-in", Reason: reason}
+	if s.Refuse != nil {
+		s.Refuse(w, r, status, why)
+		return
+	}
+	connectors.Refuse(w, status, why)
 }

@@ -148,9 +148,15 @@ func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *o
 	}
 	r := u.Roles[i]
 	job := r.Code[strings.LastIndex(r.Code, ":")+1:]
-	w := &Worker{ID: u.UserID, Name: strings.TrimSpace(u.Name), RoleID: r.ID, RoleCode: job, RoleName: r.Name, ODS: schemas.ODSCode(r.Org), Roles: rolesOf(r.Activities, job, s.config.Roles), SignedIn: authTime}
+	w := &Worker{ID: u.UserID, Name: strings.TrimSpace(u.Name), RoleID: r.ID, RoleCode: job, RoleName: r.Name, ODS: schemas.ODSCode(r.Org), SignedIn: authTime}
+	if s.Authority != nil {
+		if code, ok := s.Authority(w.ODS); ok {
+			w.Authority = code
+		}
+	}
+	w.Roles = rolesOf(r.Activities, job, s.config.Roles, w.Authority != "")
 	switch {
-	case !w.ODS.Valid() || !s.serves(w.ODS):
+	case !w.ODS.Valid() || w.Authority == "" && !s.serves(w.ODS):
 		return nil, fmt.Errorf("%w: the role is in an organisation that is not served here", errToken)
 	case len(w.Roles) == 0:
 		return nil, fmt.Errorf("%w: the role has no right to see child protection information (activity %s or %s)", errToken, activityView, activityViewSilent)

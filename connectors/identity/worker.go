@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"cpis/schemas"
@@ -18,8 +19,11 @@ type Worker struct {
 	RoleCode string // its job role code, such as R0260
 	RoleName string
 	ODS      schemas.ODSCode
-	Roles    []Role
-	SignedIn time.Time // when they last proved who they are
+	// Authority is the local authority that somebody works for, empty for people of
+	// care organisations.
+	Authority schemas.AuthorityCode
+	Roles     []Role
+	SignedIn  time.Time // when they last proved who they are
 }
 
 // Has reports whether somebody has a role.
@@ -31,7 +35,7 @@ func (w *Worker) Covers(ods schemas.ODSCode) bool { return ods.Under(string(w.OD
 
 // Access is who somebody is, as it goes on record.
 func (w *Worker) Access() schemas.Access {
-	return schemas.Access{WorkerID: w.ID, WorkerName: w.Name, WorkerRole: w.RoleCode}
+	return schemas.Access{WorkerID: w.ID, WorkerName: w.Name, WorkerRole: strings.TrimSpace(w.RoleCode + " " + w.RoleName)}
 }
 
 // A worker prints as organisation and roles alone.
@@ -40,11 +44,13 @@ func (w Worker) GoString() string             { return w.String() }
 func (w Worker) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, w.String()) }
 func (w Worker) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
 
-// rolesOf says what activity codes and a job role make somebody.
-func rolesOf(activities []string, jobRole string, jobs map[Role][]string) []Role {
+// rolesOf says what activity codes and a job role make somebody, of an authority or of a
+// care organisation.
+func rolesOf(activities []string, jobRole string, jobs map[Role][]string, authority bool) []Role {
 	var out []Role
 	for _, r := range Roles() {
 		switch {
+		case r.ofAuthority() != authority:
 		case r == Unscheduled && slices.Contains(activities, activityView),
 			r == Scheduled && slices.Contains(activities, activityViewSilent),
 			jobRole != "" && slices.Contains(jobs[r], jobRole):

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -100,6 +101,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	conns    map[net.Conn]*connection // guarded by mu
+	proofs   map[string]time.Time     // until when the certificate of a name is good; guarded by mu
 	done     bool                     // no message may begin; guarded by mu
 	complain time.Time                // when "full" may be logged again; guarded by mu
 }
@@ -125,7 +127,7 @@ func Listen(c Config, handle Handler, log *slog.Logger) (*Server, error) {
 	}
 	hands, drop := context.WithCancel(context.Background())
 	return &Server{config: c, listener: l, handle: handle, log: log.With("listener", c.Name), slots: make(chan struct{}, c.LargeFrames),
-		hands: hands, drop: drop, conns: map[net.Conn]*connection{}}, nil
+		hands: hands, drop: drop, conns: map[net.Conn]*connection{}, proofs: map[string]time.Time{}}, nil
 }
 
 // Addr is where the server listens.
@@ -133,6 +135,30 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Name is the listener's name.
 func (s *Server) Name() string { return s.config.Name }
+
+// maxProofs bounds how many names are remembered.
+const maxProofs = 10_000
+
+// proved notes until when a sender's certificate is good.
+func (s *Server) proved(names []string, state tls.ConnectionState) {
+	if names == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if len(s.proofs) < maxProofs {
+			s.proofs[name] = state.PeerCertificates[0].NotAfter
+		}
+	}
+}
+
+// Certificates says until when the certificate of each name is good that has connected.
+func (s *Server) Certificates() map[string]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.proofs)
+}
 
 // Stats reports the counters.
 func (s *Server) Stats() Stats {
@@ -216,6 +242,7 @@ func (s *Server) serve(raw net.Conn, c *connection) {
 			return
 		}
 		conn, from.Names = secure, identity.Names(secure.ConnectionState())
+		s.proved(from.Names, secure.ConnectionState())
 	}
 	d := newDecoder(conn, s.config.MaxFrame, s.config.IdleTimeout, s.config.FrameTimeout)
 	slot := &slot{server: s}

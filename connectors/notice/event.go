@@ -85,6 +85,7 @@ func kinds() map[schemas.NoticeKind]struct{ name, words string } {
 		schemas.NoticeOverlap:   {"plan.overlap", "Another authority has a current plan for this person too. Agree whose it is."},
 		schemas.NoticeGap:       {"plan.gap", "Between your plan and another authority's there were days without one. Look whether the person moved unseen."},
 		schemas.NoticeStale:     {"plan.stale", "This open plan has not been sent for long. Send it again, or end it."},
+		schemas.NoticeFeedback:  {"feedback", "Somebody who opened an answer says that what the codes name is not right. Look at it; ring the organisation if it is not clear."},
 		schemas.NoticeFeedQuiet: {"feed.quiet", "Nothing has come from you for longer than it should. Answers say so. Send a file."},
 		schemas.NoticeFeedBack:  {"feed.back", "Your feed has come back."},
 	}

@@ -88,3 +88,8 @@ func (s *Service) Uploads(code schemas.AuthorityCode) []schemas.Upload {
 	slices.SortFunc(all, func(a, b schemas.Upload) int { return b.At.Compare(a.At) })
 	return all
 }
+
+// SentBy reports whether somebody sent a file, as far as they said who they were.
+func (s *Service) SentBy(code schemas.AuthorityCode, u schemas.Upload, name string) bool {
+	return name != "" && u.By == s.person(code, name)
+}

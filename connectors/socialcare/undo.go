@@ -128,3 +128,8 @@ func (s *Service) Undo(ctx context.Context, code schemas.AuthorityCode, id, by s
 	s.log.Warn("a file was undone", "authority", string(code), "upload", id, "restored", out.Restored, "removed", out.Removed, "kept", out.Kept)
 	return out, nil
 }
+
+// Words says what undoing did.
+func (u Undone) Words() string {
+	return fmt.Sprintf("The file is undone: %d records are as they were, %d are gone, %d had changed since and stay.", u.Restored, u.Removed, u.Kept)
+}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/segmentio/kafka-go"
+
+	"cpis/schemas"
 )
 
 // Principals of the cluster: one for each role of the broker, and those of others. On
@@ -63,7 +65,7 @@ func Grants() []Grant {
 			switch {
 			case groups()[group] == p:
 				out = append(out, Grant{p, "group", group, []string{"Read", "Describe"}})
-			case p == "operator": // the ledger asks how far they are
+			case p == "operator", p == "web": // the ledger and the operators' page ask how far they are
 				out = append(out, Grant{p, "group", group, []string{"Describe"}})
 			}
 		}
@@ -105,6 +107,14 @@ func writes(p string, s Spec) bool {
 		return slices.Contains(s.Writers, localAuthorities)
 	}
 	return slices.Contains(s.Writers, p)
+}
+
+// Writable reports whether a process with some roles may write a topic, as the table has
+// it.
+func Writable(roles []string, t schemas.Topic) bool {
+	return slices.ContainsFunc(Table(), func(s Spec) bool {
+		return s.Topic == t && slices.ContainsFunc(s.Writers, func(w string) bool { return slices.Contains(roles, w) })
+	})
 }
 
 // Commands writes the grants for Kafka's own tool.

@@ -34,7 +34,7 @@ func matrix() map[schemas.Topic]string {
 		schemas.TopicVerdict:      "-  -  -  w  -  r  -  r  -",
 		schemas.TopicAudit:        "w  rw rw rw rw rw r  -  -",
 		schemas.TopicCheckpoint:   "-  -  -  -  rw r  r  -  -",
-		schemas.TopicDeadLetter:   "w  w  w  w  -  rw -  -  -",
+		schemas.TopicDeadLetter:   "w  w  w  rw -  rw -  -  -",
 	}
 }
 

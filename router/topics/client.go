@@ -216,6 +216,9 @@ func (c *Client) GroupOffsets(ctx context.Context, group string, t schemas.Topic
 	if err == nil {
 		err = res.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) { // nobody has joined it yet
+		return out, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read offsets of group %s: %w", group, err)
 	}

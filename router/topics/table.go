@@ -72,7 +72,7 @@ func Table() []Spec {
 			"What was decided, seen and changed."},
 		{schemas.TopicCheckpoint, "log id", 1, Compact, 0, maxMessageBytes, []string{"audit"}, []string{"audit", "analysts"},
 			"Signed heads of the audit log."},
-		{schemas.TopicDeadLetter, "origin topic", 1, Delete, 30 * day, maxMessageBytes, []string{"intake", "matcher", "delivery", "web", "operators"}, []string{"operators"},
+		{schemas.TopicDeadLetter, "origin topic", 1, Delete, 30 * day, maxMessageBytes, []string{"intake", "matcher", "delivery", "web", "operators"}, []string{"web", "operators"},
 			"What could not be processed, byte for byte, and why."},
 	}
 }

@@ -15,7 +15,7 @@ func TestWhoWasRegisteredInTheLastDay(t *testing.T) {
 	b.accept(registration(0))
 	now := time.Now()
 	var mu sync.Mutex
-	r := &Registered{Codec: b.publish.Codec, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
+	r := &Arrivals{Codec: b.publish.Codec, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }}
 	refs := func(i int) []schemas.SubjectRef { return []schemas.SubjectRef{"other", b.keys.SubjectRef(number(i))} }
 	here := func(o schemas.ODSCode) bool { return o == "RXX01" }
 	if !r.At(refs(5), here) {
@@ -35,13 +35,13 @@ func TestWhoWasRegisteredInTheLastDay(t *testing.T) {
 		t.Error("who was registered here, and nowhere else")
 	}
 	mu.Lock()
-	now = now.Add(registeredFor + time.Minute)
+	now = now.Add(arrivedFor + time.Minute)
 	mu.Unlock()
 	if r.At(refs(0), here) {
 		t.Error("registered for longer than a day")
 	}
-	r.take("new", registered{"RXX01", now})
-	if len(r.at) != 1 || len(r.order) != 1 {
-		t.Errorf("%d people are remembered", len(r.at))
+	r.Take(schemas.Registration{Feed: "x", EventID: "new", Class: schemas.ClassRegistration, AcceptedAt: now}, 0, 0)
+	if len(r.people) != 1 || len(r.events) != 1 || len(r.visits) != 1 {
+		t.Errorf("%d people are remembered", len(r.people))
 	}
 }
