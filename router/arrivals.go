@@ -280,6 +280,19 @@ func (a *Arrivals) At(refs []schemas.SubjectRef, covers func(schemas.ODSCode) bo
 	return false
 }
 
+// Of lists the registrations of the last day of somebody.
+func (a *Arrivals) Of(refs []schemas.SubjectRef) []schemas.Registration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []schemas.Registration
+	for _, ref := range refs {
+		for _, v := range a.people[ref] {
+			out = append(out, v.Registration)
+		}
+	}
+	return out
+}
+
 // Caught reports whether what was there at the start has been read.
 func (a *Arrivals) Caught() bool {
 	a.mu.Lock()

@@ -51,6 +51,7 @@ const (
 	ActionHistoryRead    Action = "history.read"    // somebody read who has looked
 	ActionHistoryChecked Action = "history.checked" // and said what they make of it
 	ActionHistoryTaken   Action = "history.taken"   // and took it away as a file
+	ActionPlansRead      Action = "plans.read"      // plans were read that no answer shows
 	ActionReviewed       Action = "reviewed"        // somebody says what became of a finding, or of broken glass
 	ActionFeedback       Action = "feedback"        // somebody told an authority that something is not right
 	ActionLookedInVain   Action = "looked.in.vain"  // for somebody of whom there is nothing to show to this person

@@ -152,33 +152,14 @@ func (c clerk) Plans(ctx context.Context, n schemas.NHSNumber) ([]schemas.Plan, 
 	return out, nil
 }
 
-// Broken puts on record that somebody broke the glass, then tells the authorities.
+// Broken puts on record that somebody broke the glass, then tells the authorities. Of
+// somebody without a plan nothing is left.
 func (c clerk) Broken(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, why console.GlassReason) error {
-	ctx, cancel := context.WithTimeout(ctx, auditTime)
-	defer cancel()
 	d := router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionGlassBroken, Organisation: string(w.ODS), By: w.Access(), Reason: string(why)}
-	by := map[schemas.AuthorityCode][]schemas.PlanRecord{}
-	for _, p := range plans {
-		if _, ok := by[p.Authority]; !ok {
-			d.Authorities = append(d.Authorities, p.Authority)
-		}
-		by[p.Authority] = append(by[p.Authority], schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
-	}
-	if len(plans) > 0 { // of somebody without a plan nothing is left
+	if len(plans) > 0 {
 		d.Subject = c.keys.SubjectRef(n)
 	}
-	if err := c.recorder.Note(ctx, d); err != nil {
-		return err
-	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	var notices []schemas.Notice
-	for _, code := range d.Authorities {
-		access := w.Access()
-		access.Records = by[code]
-		notices = append(notices, schemas.Notice{NoticeID: c.keys.ID("notice", string(schemas.NoticeGlass), string(code), w.ID, now.Format(time.RFC3339Nano)), Kind: schemas.NoticeGlass, Authority: code,
-			SubjectRef: d.Subject, ODS: w.ODS, Setting: c.settingOf(w.ODS), OccurredAt: now, CreatedAt: now, Codes: []string{string(why)}, Access: access})
-	}
-	return c.notices.Tell(ctx, notices...)
+	return c.recorded(ctx, d, plans, schemas.Notice{Kind: schemas.NoticeGlass, ODS: w.ODS, Setting: c.settingOf(w.ODS), Codes: []string{string(why)}})
 }
 
 // settingOf is a care setting of an organisation; the first, where it has several.
@@ -279,12 +260,15 @@ const historyMargin = 2
 
 // Did puts on record what somebody does with what is known of a person. Of somebody of
 // whom nothing is on record, nothing is left.
-func (c clerk) Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string) error {
+func (c clerk) Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string, silent bool) error {
 	ctx, cancel := context.WithTimeout(ctx, auditTime)
 	defer cancel()
 	d := router.Deed{Kind: schemas.AuditAccess, Action: action, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Reason: code}
+	if silent {
+		d.Stream = schemas.StreamGovernance
+	}
 	if action == schemas.ActionHistoryTaken {
-		d.Kind, d.Stream = schemas.AuditExport, schemas.StreamGovernance
+		d.Kind = schemas.AuditExport
 	}
 	held, _, err := c.trail.About(ctx, c.linkedRefs(n), time.Unix(0, 0), time.Now().Add(time.Minute), 1)
 	if err != nil {
@@ -296,39 +280,78 @@ func (c clerk) Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber,
 	return c.recorder.Note(ctx, d)
 }
 
-// Tell tells the authorities of an answer that something is not right: one of them, or
-// all where none is named.
-func (c clerk) Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error {
-	ctx, cancel := context.WithTimeout(ctx, auditTime)
-	defer cancel()
-	details, err := c.Details(o)
-	if err != nil {
-		return err
-	}
-	by := map[schemas.AuthorityCode][]schemas.PlanRecord{}
-	for _, p := range details.Plans {
-		if about == "" || p.Authority == about {
-			by[p.Authority] = append(by[p.Authority], schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
+// Here reports whether it is certain that somebody was registered in the last day.
+func (c clerk) Here(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool {
+	return c.arrivals.Caught() && c.arrivals.At(c.refs(n), covers)
+}
+
+// Restricted reports whether a registration of the last day, or an answer, says that where
+// somebody is must not be known. What cannot be read counts as if it did.
+func (c clerk) Restricted(n schemas.NHSNumber) bool {
+	for _, r := range c.arrivals.Of(c.linkedRefs(n)) {
+		if e, err := c.keys.OpenEvidence(r.EventID, r.SealedEvidence); len(r.SealedEvidence) > 0 && (err != nil || e.Restricted) {
+			return true
 		}
 	}
-	if len(by) == 0 {
-		return &schemas.Refusal{Code: "CPIS-W001", Location: "authority", Reason: "none of this answer"}
+	answers, err := c.views.Of(n)
+	if err != nil {
+		return true
 	}
-	d := router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionFeedback, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Reason: string(what), Subject: o.SubjectRef, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting}
-	for code := range by {
-		d.Authorities = append(d.Authorities, code)
+	return slices.ContainsFunc(answers, func(o schemas.Outcome) bool {
+		d, err := c.Details(o)
+		return err != nil || d.Restricted
+	})
+}
+
+// Read puts on record that plans were read, then tells the authorities unless it is silent.
+func (c clerk) Read(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, silent bool) error {
+	d := router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionPlansRead, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Subject: c.keys.SubjectRef(n)}
+	if silent {
+		d.Stream = schemas.StreamGovernance
+		return c.recorded(ctx, d, plans)
 	}
-	slices.Sort(d.Authorities)
+	return c.recorded(ctx, d, plans, schemas.Notice{Kind: schemas.NoticeViewed, ODS: w.ODS, Setting: c.settingOf(w.ODS), Restricted: c.Restricted(n)})
+}
+
+// recorded puts on record what somebody did with plans, then tells each authority a notice
+// made of like, if there is one.
+func (c clerk) recorded(ctx context.Context, d router.Deed, plans []schemas.Plan, like ...schemas.Notice) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTime)
+	defer cancel()
+	by := map[schemas.AuthorityCode][]schemas.PlanRecord{}
+	for _, p := range plans {
+		if _, ok := by[p.Authority]; !ok {
+			d.Authorities = append(d.Authorities, p.Authority)
+		}
+		by[p.Authority] = append(by[p.Authority], schemas.PlanRecord{PlanType: p.PlanType, RecordID: p.RecordID, UploadID: p.UploadID})
+	}
 	if err := c.recorder.Note(ctx, d); err != nil {
 		return err
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	var notices []schemas.Notice
 	for _, code := range d.Authorities {
-		access := w.Access()
-		access.Records = by[code]
-		notices = append(notices, schemas.Notice{NoticeID: c.keys.ID("notice", string(schemas.NoticeFeedback), string(code), o.OutcomeID, w.ID, string(what)), Kind: schemas.NoticeFeedback, Authority: code,
-			OutcomeID: o.OutcomeID, SubjectRef: o.SubjectRef, ODS: o.ODS, Setting: o.Setting, Feed: o.Feed, OccurredAt: now, CreatedAt: now, Codes: []string{string(what)}, Access: access, Restricted: details.Restricted})
+		for _, n := range like {
+			n.NoticeID = c.keys.ID("notice", string(n.Kind), string(code), n.OutcomeID, d.By.WorkerID, d.Reason, now.Format(time.RFC3339Nano))
+			n.Authority, n.SubjectRef, n.OccurredAt, n.CreatedAt, n.Access = code, d.Subject, now, now, d.By
+			n.Access.Records = by[code]
+			notices = append(notices, n)
+		}
 	}
 	return c.notices.Tell(ctx, notices...)
+}
+
+// Tell tells the authorities of an answer that something is not right: one of them, or
+// all where none is named.
+func (c clerk) Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error {
+	details, err := c.Details(o)
+	if err != nil {
+		return err
+	}
+	plans := slices.DeleteFunc(details.Plans, func(p schemas.Plan) bool { return about != "" && p.Authority != about })
+	if len(plans) == 0 {
+		return &schemas.Refusal{Code: "CPIS-W001", Location: "authority", Reason: "none of this answer"}
+	}
+	d := router.Deed{Kind: schemas.AuditAccess, Action: schemas.ActionFeedback, Stream: schemas.StreamHistory, Organisation: string(w.ODS), By: w.Access(), Reason: string(what), Subject: o.SubjectRef, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting}
+	return c.recorded(ctx, d, plans, schemas.Notice{Kind: schemas.NoticeFeedback, OutcomeID: o.OutcomeID, ODS: o.ODS, Setting: o.Setting, Feed: o.Feed, Codes: []string{string(what)}, Restricted: details.Restricted})
 }

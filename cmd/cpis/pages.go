@@ -8,6 +8,7 @@ import (
 
 	"cpis/connectors/adt"
 	"cpis/connectors/console"
+	"cpis/connectors/fhir"
 	"cpis/connectors/identity"
 	"cpis/connectors/notice"
 	"cpis/router"
@@ -39,7 +40,7 @@ func (s *system) openPages(mux *identity.Mux, door *notice.Door) error {
 		return err
 	}
 	mux.People, mux.Unsigned, s.people.Refuse = s.people, pages.Unsigned, pages.Refuse
-	routes := []map[string]http.HandlerFunc{s.people.Routes(), desk.Routes(), pages.Routes()}
+	routes := []map[string]http.HandlerFunc{s.people.Routes(), desk.Routes(), pages.Routes(), fhir.New(desk, s.people.Bearer, s.log).Routes()}
 	if c.Practice {
 		practice, err := identity.NewPractice(time.Now)
 		if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -119,5 +121,98 @@ func TestPeopleSeeWhatTheyMay(t *testing.T) {
 		if strings.Contains(told, secret) {
 			t.Errorf("the audit records name %s", secret)
 		}
+	}
+}
+
+// token gets an access token from the practice provider, as an application does that signs
+// its own people in.
+func (h *oneHospital) token(t *testing.T, id string) string {
+	t.Helper()
+	verifier := strings.Repeat("v", 43)
+	sum := sha256.Sum256([]byte(verifier))
+	form := url.Values{"card": {id}, "state": {"s"}, "nonce": {"n"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "redirect_uri": {h.web + "/signin/callback"}}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.PostForm(h.web+"/practice/authorize", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	back, err := res.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err = client.PostForm(h.web+"/practice/token", url.Values{"code": {back.Query().Get("code")}, "code_verifier": {verifier}, "redirect_uri": {h.web + "/signin/callback"}}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var token struct {
+		Access string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&token); err != nil || token.Access == "" {
+		t.Fatal(err)
+	}
+	return token.Access
+}
+
+// TestTheNationalReads asks for plans and for who has looked as an application of a care
+// setting does, and finds both on record.
+func TestTheNationalReads(t *testing.T) {
+	h := newHospital(t, t.TempDir(), "signin: {practice: true}\n", "")
+	h.upload(samples("contacts.json"), "--contacts")
+	h.upload(samples("plans.csv"))
+	h.register()
+	eventually(t, 20*time.Second, "the answer", h.answered("STATE^^CPIS||INDICATOR^^CPIS"))
+	ask := func(token, resource, number string, headers ...string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(http.MethodGet, h.web+"/cpis/FHIR/R4/"+resource+"?patient:identifier=https://fhir.nhs.uk/Id/nhs-number%7C"+number, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(text)
+	}
+	nurse := h.token(t, "555000000001")
+	var status int
+	var text string
+	eventually(t, 20*time.Second, "the plan", func() bool {
+		status, text = ask(nurse, "CareTeam", "9990000018")
+		return status == http.StatusOK && strings.Contains(text, `"total":1`)
+	})
+	for _, part := range []string{`"code":"342191000000101"`, "Aford", `"use":"mobile"`} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %s in %s", part, text)
+		}
+	}
+	eventually(t, 20*time.Second, "the view in the history", func() bool {
+		status, text = ask(nurse, "AuditEvent", "9990000018")
+		return status == http.StatusOK && strings.Contains(text, "C. Nurse") && strings.Contains(text, `"display":"RXX01"`)
+	})
+	if status, text := ask(nurse, "CareTeam", "9990000042"); status != http.StatusForbidden || !strings.Contains(text, "ACCESS_DENIED") || strings.Contains(text, "LAC") {
+		t.Errorf("somebody not registered here: %d %s", status, text)
+	}
+	if status, text := ask("none", "CareTeam", "9990000018"); status != http.StatusForbidden || !strings.Contains(text, "ACCESS_DENIED") {
+		t.Errorf("a token of nobody: %d %s", status, text)
+	}
+	if status, text := ask(h.token(t, "555000000007"), "CareTeam", "9990000018"); status != http.StatusForbidden {
+		t.Errorf("an operator: %d %s", status, text)
+	}
+	if status, text := ask(nurse, "CareTeam", "9990000018", "IsUnscheduledAccessEvent", "false"); status != http.StatusOK || !strings.Contains(text, `"total":1`) {
+		t.Errorf("from scheduled care: %d %s", status, text)
+	}
+	code, told := h.cli("", "tail", "audit", "--from", "beginning", "--until", "end", "--json")
+	if code != exitFine || !regexp.MustCompile(`"kind":"VIEW"[^\n]*"stream":"GOVERNANCE"`).MatchString(told) || !regexp.MustCompile(`"kind":"VIEW"[^\n]*"stream":"HISTORY"`).MatchString(told) || !strings.Contains(told, "history.read") {
+		t.Errorf("not on record:\n%s", told)
 	}
 }

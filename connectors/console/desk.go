@@ -24,6 +24,11 @@ type Store interface {
 	// Registered reports whether somebody was registered in the last day where covers
 	// says yes; where it cannot be told it is taken to be so.
 	Registered(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
+	// Here reports whether it is certain that somebody was registered in the last day where
+	// covers says yes; Restricted whether any such registration says that where the person
+	// is must not be known.
+	Here(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
+	Restricted(n schemas.NHSNumber) bool
 	// Details opens what an answer shows.
 	Details(o schemas.Outcome) (schemas.Details, error)
 	// Viewed puts on record that an answer is opened. nil means durable.
@@ -47,8 +52,11 @@ type Past interface {
 	// first, at most limit of it; more says that there is older.
 	History(ctx context.Context, n schemas.NHSNumber, from, until time.Time, limit int) (list []Event, more bool, err error)
 	// Did puts on record what somebody does with what is known of a person; code is of a
-	// closed list. nil means durable.
-	Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string) error
+	// closed list, and silent keeps it out of the history that is shown. nil means durable.
+	Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string, silent bool) error
+	// Read puts on record that somebody read plans which no answer shows, and tells the
+	// authorities unless it is silent. nil means that both is durable.
+	Read(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, silent bool) error
 	// Tell tells the authorities of an answer that something is not right. nil means that
 	// it is durable, and on record.
 	Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error
@@ -292,4 +300,72 @@ func (d *Desk) Review(ctx context.Context, w *identity.Worker, item, verdict str
 		return d.unrecorded(err)
 	}
 	return nil
+}
+
+// Read gives the plans that are shared now of somebody whom the person's organisation has
+// registered in the last day, newest first. That they are read is on record before, and
+// unless it is silent the authorities are told. A search that finds nothing leaves no
+// pseudonym.
+func (d *Desk) Read(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, silent bool) ([]Plan, error) {
+	state := identity.Elsewhere
+	switch {
+	case d.store.Here(n, w.Covers):
+		state = identity.Recent
+	case d.broken(w, n):
+		state = identity.Glass
+	}
+	verdict := identity.May(w.Roles, identity.OpenDetails, state)
+	if verdict != identity.Allowed && verdict != identity.Silently {
+		return nil, d.refused(ctx, w, "CPIS-W006", "the person was not registered by your organisation in the last 24 hours, or your role does not see plans")
+	}
+	silent = silent || verdict == identity.Silently
+	plans, err := d.store.Plans(ctx, n)
+	if err != nil || len(plans) == 0 {
+		return []Plan{}, err
+	}
+	if err := d.seen(ctx, w, n, plans, silent, state); err != nil {
+		return nil, d.unrecorded(err)
+	}
+	hidden := identity.May(w.Roles, identity.SeeHidden, state) == identity.Allowed
+	return plansOf(schemas.Details{Plans: plans, Restricted: d.store.Restricted(n)}.Shown(hidden)), nil
+}
+
+// seen puts on record that plans are read: as the view of the answer that shows them,
+// where there is one.
+func (d *Desk) seen(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, silent bool, state identity.RecordState) error {
+	answers, err := d.store.Of(n)
+	if err != nil {
+		return err
+	}
+	for _, o := range answers {
+		if d.stateOf(w, o, false) == identity.Recent {
+			return d.store.Viewed(ctx, o, w, silent, state == identity.Glass)
+		}
+	}
+	return d.past.Read(ctx, w, n, plans, silent)
+}
+
+// Looked lists who has looked at somebody, the newest first: views alone.
+func (d *Desk) Looked(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, silent bool, limit int) ([]Event, error) {
+	n, state, err := d.resolve(ctx, w, subject{number: n})
+	if err != nil {
+		return nil, err
+	}
+	if identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
+		return nil, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
+	}
+	if err := d.past.Did(ctx, w, n, schemas.ActionHistoryRead, "", silent); err != nil {
+		return nil, d.unrecorded(err)
+	}
+	list, _, err := d.past.History(ctx, n, time.Unix(0, 0), d.now().Add(time.Minute), timeSeen)
+	if err != nil {
+		return nil, err
+	}
+	out := []Event{}
+	for _, e := range list {
+		if (e.Kind == schemas.AuditView || e.Action == schemas.ActionPlansRead) && len(out) < limit {
+			out = append(out, e)
+		}
+	}
+	return out, nil
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -97,9 +98,27 @@ func (c *counter) History(_ context.Context, _ schemas.NHSNumber, from, until ti
 	return out, len(out) < len(c.events), nil
 }
 
-func (c *counter) Did(_ context.Context, _ *identity.Worker, _ schemas.NHSNumber, a schemas.Action, code string) error {
-	return c.on(strings.TrimSpace(string(a) + " " + code))
+func (c *counter) Did(_ context.Context, _ *identity.Worker, _ schemas.NHSNumber, a schemas.Action, code string, silent bool) error {
+	if silent {
+		code += " silently"
+	}
+	return c.on(strings.TrimSpace(string(a) + " " + strings.TrimSpace(code)))
 }
+
+func (c *counter) Read(_ context.Context, _ *identity.Worker, _ schemas.NHSNumber, plans []schemas.Plan, silent bool) error {
+	return c.on(fmt.Sprintf("read %d plans, silently %v", len(plans), silent))
+}
+
+func (c *counter) Here(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool {
+	for id, d := range c.details {
+		if d.Person.Number == n && covers(c.answers[id].ODS) && id != "old" {
+			return true
+		}
+	}
+	return n.Reveal() == "9990000026" && covers("RXX01")
+}
+
+func (c *counter) Restricted(n schemas.NHSNumber) bool { return n.Reveal() == "9990000042" }
 
 func (c *counter) Tell(_ context.Context, _ *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error {
 	return c.on("told " + string(about) + " of " + o.OutcomeID + " " + string(what))

@@ -117,6 +117,9 @@ func (d *Desk) resolve(ctx context.Context, w *identity.Worker, s subject) (sche
 	case d.broken(w, s.number):
 		return s.number, identity.Glass, nil
 	}
+	if d.store.Here(s.number, w.Covers) {
+		return s.number, identity.Recent, nil
+	}
 	found, err := d.store.Of(s.number)
 	if err != nil {
 		return s.number, identity.Elsewhere, err
@@ -143,7 +146,7 @@ func (d *Desk) History(ctx context.Context, w *identity.Worker, s subject, from,
 	if err != nil || identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
 		return History{}, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
 	}
-	if err := d.past.Did(ctx, w, n, schemas.ActionHistoryRead, ""); err != nil {
+	if err := d.past.Did(ctx, w, n, schemas.ActionHistoryRead, "", false); err != nil {
 		return History{}, d.unrecorded(err)
 	}
 	h := History{number: n}
@@ -292,7 +295,7 @@ func (c *Console) history(w http.ResponseWriter, r *http.Request) {
 // historyCSV writes a history as a table. It names who looked, and not the person.
 func (c *Console) historyCSV(w http.ResponseWriter, r *http.Request, h History) {
 	worker := identity.From(r.Context()).Worker
-	if err := c.desk.past.Did(r.Context(), worker, h.number, schemas.ActionHistoryTaken, ""); err != nil {
+	if err := c.desk.past.Did(r.Context(), worker, h.number, schemas.ActionHistoryTaken, "", true); err != nil {
 		c.refused(w, r, c.desk.unrecorded(err))
 		return
 	}
@@ -332,7 +335,7 @@ func (c *Console) historyReviewed(w http.ResponseWriter, r *http.Request) {
 		err = c.desk.refused(r.Context(), worker, "CPIS-W006", "this history is not yours to review")
 	}
 	if err == nil {
-		err = c.desk.past.Did(r.Context(), worker, n, schemas.ActionHistoryChecked, said)
+		err = c.desk.past.Did(r.Context(), worker, n, schemas.ActionHistoryChecked, said, false)
 	}
 	if err == nil {
 		h.History, err = c.desk.History(r.Context(), worker, s, from, until, lastSeen, c.place)

@@ -248,7 +248,7 @@ func (p *Practice) userinfo(w http.ResponseWriter, r *http.Request) {
 }
 
 func personOf(c card) map[string]any {
-	return map[string]any{"sub": c.ID, "nhsid_useruid": c.ID, "name": c.Name, "nhsid_nrbac_roles": []map[string]any{
+	return map[string]any{"sub": c.ID, "nhsid_useruid": c.ID, "name": c.Name, "authentication_assurance_level": fmt.Sprint(c.Level), "id_assurance_level": "3", "selected_roleid": c.ID + "-1", "nhsid_nrbac_roles": []map[string]any{
 		{"person_orgid": c.ID + "-o", "person_roleid": c.ID + "-1", "org_code": c.Org, "role_name": c.What, "role_code": "S8000:G8000:" + c.Role, "activity_codes": c.Activities},
 		{"person_orgid": c.ID + "-o", "person_roleid": c.ID + "-2", "org_code": "RYY99", "role_name": "another role", "role_code": "S8000:G8000:R8000", "activity_codes": []string{activityView}}}}
 }

@@ -30,6 +30,11 @@ func people(route string) Right {
 	return page(route, []Kind{Person}, "people's own table, below, decides")
 }
 
+// application is a route for a provider's application, with a person in front of it.
+func application(route string) Right {
+	return Right{route, []Kind{Local, Provider}, false, "with the token of the person in front of it, of whom people's own table, below, decides"}
+}
+
 // screen is a page that looks by itself, and goes on without names when nobody is there.
 func screen(route string) Right {
 	return page(route, []Kind{Person, Resting}, "people's own table, below, decides; without names after 15 minutes in which nobody did anything")
@@ -106,6 +111,10 @@ func Rights() []Right {
 		people("GET /connect"),
 		people("POST /connect"),
 		people("GET /connect/{feed}"),
+		application("GET /cpis/FHIR/R4/CareTeam"),
+		application("POST /cpis/FHIR/R4/CareTeam/_search"),
+		application("GET /cpis/FHIR/R4/AuditEvent"),
+		application("POST /cpis/FHIR/R4/AuditEvent/_search"),
 		{"GET /practice/.well-known/openid-configuration", []Kind{Local}, false, "practice alone"},
 		{"GET /practice/keys", []Kind{Local}, false, "practice alone"},
 		{"GET /practice/authorize", []Kind{Local}, false, "practice alone"},

@@ -31,6 +31,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 		"POST /authority/files/{id}/{verb}": "PERSON", "GET /authority/contacts": "PERSON", "POST /authority/contacts": "PERSON", "GET /authority/notices": "PERSON", "POST /authority/notices/answer": "PERSON",
 		"GET /operations": "PERSON", "GET /operations/letters": "PERSON", "POST /operations/letters/{verb}": "PERSON", "GET /operations/message": "PERSON", "POST /operations/message": "PERSON", "GET /operations/ledger": "PERSON",
 		"GET /connect": "PERSON", "POST /connect": "PERSON", "GET /connect/{feed}": "PERSON",
+		"GET /cpis/FHIR/R4/CareTeam": view, "POST /cpis/FHIR/R4/CareTeam/_search": view, "GET /cpis/FHIR/R4/AuditEvent": view, "POST /cpis/FHIR/R4/AuditEvent/_search": view,
 		"GET /livez": open, "GET /version": open, "GET /readyz": ops, "GET /metrics": ops,
 	}
 	rights := Rights()

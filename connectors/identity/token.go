@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,7 +119,31 @@ func (s *SignIn) accept(ctx context.Context, provider *oidc.Provider, token *oau
 	return s.workerOf(ctx, provider, token, id.Subject, c.assurance, authTime)
 }
 
-// workerOf asks the provider who it is and which roles they hold.
+// Bearer is whom an access token is of that an application sends along for the person in
+// front of it. The provider is asked, every time: so it is good for no longer than there.
+func (s *SignIn) Bearer(r *http.Request) (*Worker, error) {
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || text == "" {
+		return nil, fmt.Errorf("%w: no token", errToken)
+	}
+	ctx := oidc.ClientContext(r.Context(), s.http)
+	provider, err := s.find(ctx, s.base(r))
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.workerOf(ctx, provider, &oauth2.Token{AccessToken: text, TokenType: "Bearer"}, "", assurance{}, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	// An organisation's application speaks for its own people.
+	if c := From(r.Context()); c.Kind == Provider && !w.ODS.Under(c.Code) {
+		return nil, fmt.Errorf("%w: the person is of another organisation than the application", errToken)
+	}
+	return w, nil
+}
+
+// workerOf asks the provider who it is and which roles they hold. subject is who it must
+// be, empty where that is the question.
 func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *oauth2.Token, subject string, proof assurance, authTime time.Time) (*Worker, error) {
 	answer, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
@@ -129,7 +154,7 @@ func (s *SignIn) workerOf(ctx context.Context, provider *oidc.Provider, token *o
 	if err := errors.Join(answer.Claims(&claims), json.Unmarshal(claims, &u)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errToken, err)
 	}
-	if answer.Subject != subject || u.UserID != subject {
+	if subject != "" && answer.Subject != subject || u.UserID == "" || u.UserID != answer.Subject {
 		return nil, fmt.Errorf("%w: it is about another person", errToken)
 	}
 	proof = proof.or(u.assurance)
