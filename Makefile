@@ -1,13 +1,14 @@
-# make test is the whole check. It installs what it needs into .cache and
-# deploy/testbed/.cache, and needs Go; the suite on real services needs Java 17,
-# Maven and redis-server (or root on Debian, which installs it).
+# make test is the whole check. It installs what it needs into .cache,
+# deploy/testbed/.cache and cmd/cpis/browser/node_modules, and needs Go; the suite on real
+# services needs Java 17, Maven and redis-server, the one in a browser Node.js 20 and
+# Chromium (or root on Debian, which installs redis-server and Chromium).
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.0
 export GOFLAGS = -mod=readonly
 
-.PHONY: test quick lint unit real bench fuzz
+.PHONY: test quick lint unit browser screens real bench fuzz
 
-test: quick real
+test: quick browser real
 
 quick: lint unit
 
@@ -19,7 +20,20 @@ lint:
 	.cache/bin/staticcheck ./...
 
 unit:
-	go test -race -timeout 10m -skip Real ./...
+	go test -race -timeout 10m -skip 'Real|Browser' ./...
+
+# Each user's story, told by a browser to the demo. Where there is none it says
+# SKIPPED and why; with CPIS_REQUIRE_REAL=1 it fails instead. Pictures for the
+# documentation are taken anew by make screens.
+browser:
+	@set -e; \
+	env=$$(deploy/testbed/browser) || { code=$$?; [ $$code = 3 ] && [ -z "$$CPIS_REQUIRE_REAL" ] && exit 0; exit 1; }; \
+	eval "$$env"; \
+	go test -count=1 -timeout 10m -run Browser ./cmd/cpis
+
+screens:
+	@mkdir -p connectors/console/screens
+	CPIS_SCREENS=$(CURDIR)/connectors/console/screens $(MAKE) browser
 
 # The end-to-end suite on real Apache Kafka and Redis. Where they cannot be had
 # it says SKIPPED and why; with CPIS_REQUIRE_REAL=1 it fails instead.

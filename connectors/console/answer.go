@@ -126,7 +126,7 @@ func (c *Console) showAnswer(w http.ResponseWriter, r *http.Request, shown Shown
 		c.log.Warn("a history cannot be read", "code", "CPIS-W009", "error", err)
 		a.LatelyOut = true
 	}
-	c.show(w, r, http.StatusOK, "answer", page{Title: "Answer", Active: "/board", Body: a})
+	c.show(w, r, http.StatusOK, "answer", page{Title: "Answer", Active: "/board", Wide: true, Body: a})
 }
 
 // feedback tells an authority that something of an answer is not right.

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -59,8 +60,9 @@ func chartOf(list []Event, now time.Time, place *time.Location) chart {
 	cells := map[where]map[int]int{}
 	total := map[where]int{}
 	for _, e := range list {
-		week := int(monday(e.At).Sub(first).Hours()/24+3) / 7
-		if !e.Visit || week < 0 || week >= weeksSeen {
+		days := int(math.Round(monday(e.At).Sub(first).Hours() / 24)) // a day of a clock change has other than 24
+		week := days / 7
+		if !e.Visit || days < 0 || week >= weeksSeen {
 			continue
 		}
 		at := where{e.Organisation, e.Setting}

@@ -61,7 +61,6 @@ test("a nurse sees an arrival as it comes, opens it, and has the number to ring"
   for (const text of ["EXAMPLE, Ada", "999 000 0018", "ED BAY 4", "years"]) assert.match(await first.innerText(), new RegExp(text));
   assert.equal(await page.title(), "Emergency department, RXX01 - Child protection information");
   assert.match(await page.locator("#announce").textContent(), /1 new indicator/);
-  await screen(page, "board");
   await first.getByRole("button").click();
   await page.getByRole("heading", { name: "EXAMPLE, Ada" }).waitFor();
   for (const width of widths) {
@@ -161,6 +160,7 @@ test("every answer has words", async () => {
   const page = await signIn(nurse);
   const row = (name) => page.locator("tbody tr", { hasText: name }).first();
   for (const [name, tag] of [["NOBODY", "No plan shared"], ["TRIALBY", "Ended in the last year"], ["SPECIMEN", "Not checked"], ["UNSURE", "Not checked"]]) await row(name).getByText(tag).waitFor();
+  await screen(page, "board");
   await row("NOBODY").getByText("What it means").click();
   await row("NOBODY").getByText("This does not mean there is no concern.").waitFor();
   await row("SPECIMEN").getByText("What it means").click();
