@@ -15,21 +15,42 @@ import (
 const arrivedFor = 24 * time.Hour
 
 // Arrival is one visit to a care setting in the last day, as it was registered last, and
-// what was answered to that.
+// what was answered to that. It holds what is shown and no more: a busy day has very many.
 type Arrival struct {
-	Registration schemas.Registration // its person and evidence sealed
-	Partition    int                  // where it stands on its topic
-	Offset       int64
-	Since        time.Time        // when the visit was registered first
-	Answer       *schemas.Outcome // the newest, its details sealed; nil while there is none
-	// Where the answer stands on its topic.
-	AnswerPartition int
-	AnswerOffset    int64
+	EventID   string
+	Feed      string
+	ODS       schemas.ODSCode
+	ControlID string
+	Event     string
+	Marks     []string
+	Verified  bool // the NHS number is
+	Ref       schemas.SubjectRef
+	Person    []byte // sealed, as on the topic
+	Evidence  []byte // sealed
+	At        time.Time
+	Since     time.Time // when the visit was registered first
+	Partition int       // where the registration stands on its topic
+	Offset    int64
+	Answer    *Answered // the newest; nil while there is none
+}
+
+// Answered is what was answered.
+type Answered struct {
+	OutcomeID  string
+	State      schemas.State
+	Reason     schemas.Reason
+	Setting    schemas.CareSetting
+	SubjectRef schemas.SubjectRef
+	DecidedAt  time.Time
+	AsOf       time.Time // the state of the plans it rests on
+	Partition  int       // where it stands on its topic
+	Offset     int64
 }
 
 // Arrivals knows who was registered where in the last day, in memory alone: it is what the
 // boards of care settings show, and tells looking for one's own patient from trying
-// numbers. Safe for concurrent use.
+// numbers. What it is asked costs no more the more visits there are. Safe for concurrent
+// use.
 type Arrivals struct {
 	Codec  *schemas.Codec
 	Now    func() time.Time
@@ -41,18 +62,30 @@ type Arrivals struct {
 	Seen func(schemas.Registration)
 
 	mu     sync.Mutex
-	feeds  map[string][]*arrival             // as they came; guarded by mu
-	visits map[string]*arrival               // by visit, or by event where none; guarded by mu
+	feeds  map[string]*feedBoard             // guarded by mu
+	visits map[string]*arrival               // by feed and visit, or event where none; guarded by mu
 	events map[string]*arrival               // by event; guarded by mu
-	early  map[string]given                  // answers that came before their question; guarded by mu
 	people map[schemas.SubjectRef][]*arrival // guarded by mu
+	early  map[string]Answered               // answers that came before their question; guarded by mu
+	names  map[string]string                 // words that stand in very many arrivals, kept once; guarded by mu
 	caught bool                              // what was there was read; guarded by mu
 	forgot time.Time                         // guarded by mu
+}
+
+// feedBoard is the visits of a feed.
+type feedBoard struct {
+	visits   []*arrival            // by when they began
+	controls map[string][]*arrival // by control id of the last message
+	gone     int                   // of the visits, those that were taken back
+	flagged  map[*arrival]struct{} // those answered INDICATOR
+	waiting  map[*arrival]struct{} // those whose answer was not seen to be delivered
+	answered int
 }
 
 // arrival is a visit and the events that were registered of it.
 type arrival struct {
 	Arrival
+	visit  string
 	events []string
 	gone   bool // its last event took it back
 }
@@ -89,13 +122,12 @@ func (a *Arrivals) Take(r schemas.Registration, partition int, offset int64) {
 func (a *Arrivals) put(r schemas.Registration, partition int, offset int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.begin()
 	a.forget()
-	if a.feeds == nil {
-		a.feeds, a.visits, a.events = map[string][]*arrival{}, map[string]*arrival{}, map[string]*arrival{}
-		a.people = map[schemas.SubjectRef][]*arrival{}
-		if a.early == nil {
-			a.early = map[string]given{}
-		}
+	board := a.feeds[r.Feed]
+	if board == nil {
+		board = &feedBoard{controls: map[string][]*arrival{}, flagged: map[*arrival]struct{}{}, waiting: map[*arrival]struct{}{}}
+		a.feeds[r.Feed] = board
 	}
 	visit := r.Feed + "/" + r.EventID
 	if r.VisitRef != "" {
@@ -104,67 +136,127 @@ func (a *Arrivals) put(r schemas.Registration, partition int, offset int64) bool
 	held := a.visits[visit]
 	switch {
 	case r.Class == schemas.ClassRetraction:
-		if held != nil && r.VisitRef != "" {
-			held.gone = true
+		if held == nil || r.VisitRef == "" || held.gone {
+			return false
 		}
-		return held != nil
-	case held == nil:
-		held = &arrival{Arrival: Arrival{Since: r.AcceptedAt}}
-		a.visits[visit] = held
-		a.feeds[r.Feed] = append(a.feeds[r.Feed], held)
-	case a.events[r.EventID] == held: // a copy
+		held.gone = true
+		board.gone++
+		return true
+	case held != nil && a.events[r.EventID] == held: // a copy
 		return false
+	case held == nil:
+		held = &arrival{visit: visit, Arrival: Arrival{Since: r.AcceptedAt}}
+		a.visits[visit] = held
+		board.insert(held)
+	default: // the visit asks anew
+		board.leave(held)
+		a.leave(held)
 	}
-	held.Registration, held.Partition, held.Offset, held.gone, held.Answer = r, partition, offset, false, nil
+	if held.gone {
+		held.gone = false
+		board.gone--
+	}
+	held.Arrival = Arrival{EventID: r.EventID, Feed: a.name(r.Feed), ODS: schemas.ODSCode(a.name(string(r.ODS))), ControlID: r.ControlID, Event: a.name(r.Event), Marks: r.Marks,
+		Verified: r.NumberStatus == schemas.NumberVerified, Ref: r.SubjectRef, Person: r.SealedPerson, Evidence: r.SealedEvidence, At: r.AcceptedAt, Since: held.Since, Partition: partition, Offset: offset}
 	held.events = append(held.events, r.EventID)
 	a.events[r.EventID] = held
 	a.people[r.SubjectRef] = append(a.people[r.SubjectRef], held)
+	board.controls[r.ControlID] = append(board.controls[r.ControlID], held)
 	if o, ok := a.early[r.EventID]; ok {
 		delete(a.early, r.EventID)
-		held.given(o)
+		board.answer(held, o)
 	}
 	return true
+}
+
+// begin makes what is not there yet. The caller holds mu.
+func (a *Arrivals) begin() {
+	if a.feeds == nil {
+		a.feeds, a.visits, a.events, a.early, a.names = map[string]*feedBoard{}, map[string]*arrival{}, map[string]*arrival{}, map[string]Answered{}, map[string]string{}
+		a.people = map[schemas.SubjectRef][]*arrival{}
+	}
+}
+
+// name is a word of a small vocabulary, kept once. The caller holds mu.
+func (a *Arrivals) name(word string) string {
+	if held, ok := a.names[word]; ok {
+		return held
+	}
+	a.names[word] = word
+	return word
+}
+
+// insert puts a visit in its place: most come in order.
+func (b *feedBoard) insert(v *arrival) {
+	i := len(b.visits)
+	for i > 0 && v.Since.Before(b.visits[i-1].Since) {
+		i--
+	}
+	b.visits = slices.Insert(b.visits, i, v)
+}
+
+// answer takes in an answer to the last event of a visit.
+func (b *feedBoard) answer(v *arrival, o Answered) {
+	if v.Answer == nil {
+		b.answered++
+	}
+	v.Answer = &o
+	b.waiting[v] = struct{}{}
+	if delete(b.flagged, v); o.State == schemas.StateIndicator {
+		b.flagged[v] = struct{}{}
+	}
+}
+
+// leave takes out what a board knows of a visit beside that it is there.
+func (b *feedBoard) leave(v *arrival) {
+	if v.Answer != nil {
+		b.answered--
+	}
+	delete(b.flagged, v)
+	delete(b.waiting, v)
+	if b.controls[v.ControlID] = without(b.controls[v.ControlID], v); len(b.controls[v.ControlID]) == 0 {
+		delete(b.controls, v.ControlID)
+	}
+}
+
+// leave takes out whose visit it was. The caller holds mu.
+func (a *Arrivals) leave(v *arrival) {
+	if a.people[v.Ref] = without(a.people[v.Ref], v); len(a.people[v.Ref]) == 0 {
+		delete(a.people, v.Ref)
+	}
+}
+
+func without(list []*arrival, v *arrival) []*arrival {
+	return slices.DeleteFunc(list, func(x *arrival) bool { return x == v })
 }
 
 // Answered takes in an answer, and where it stands on its topic.
 func (a *Arrivals) Answered(o schemas.Outcome, partition int, offset int64) {
-	if a.Now().Sub(o.AcceptedAt) <= arrivedFor && a.answer(given{o, partition, offset}) && a.Changed != nil {
+	if a.Now().Sub(o.AcceptedAt) <= arrivedFor && a.answer(o, partition, offset) && a.Changed != nil {
 		a.Changed(o.Feed)
 	}
 }
 
-// given is an answer, and where it stands on its topic.
-type given struct {
-	schemas.Outcome
-	partition int
-	offset    int64
-}
-
-func (a *Arrivals) answer(o given) bool {
+func (a *Arrivals) answer(o schemas.Outcome, partition int, offset int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.begin()
+	given := Answered{OutcomeID: o.OutcomeID, State: schemas.State(a.name(string(o.State))), Reason: schemas.Reason(a.name(string(o.Reason))), Setting: schemas.CareSetting(a.name(string(o.Setting))),
+		SubjectRef: o.SubjectRef, DecidedAt: o.DecidedAt, AsOf: o.Freshness.AsOf, Partition: partition, Offset: offset}
 	held := a.events[o.EventID]
 	switch {
 	case held == nil:
-		if a.early == nil {
-			a.early = map[string]given{}
-		}
 		if before, ok := a.early[o.EventID]; !ok || !o.DecidedAt.Before(before.DecidedAt) {
-			a.early[o.EventID] = o
+			a.early[o.EventID] = given
 		}
 		return false
-	case held.Registration.EventID != o.EventID: // of an earlier event of the visit
+	case held.EventID != o.EventID: // of an earlier event of the visit
 		return false
 	case held.Answer != nil && o.DecidedAt.Before(held.Answer.DecidedAt):
 		return false
 	}
-	held.given(o)
+	a.feeds[held.Feed].answer(held, given)
 	return true
-}
-
-// given takes in an answer.
-func (v *arrival) given(o given) {
-	v.Answer, v.AnswerPartition, v.AnswerOffset = &o.Outcome, o.partition, o.offset
 }
 
 // forgetEvery is how often what is older than a day is dropped.
@@ -177,28 +269,25 @@ func (a *Arrivals) forget() {
 		return
 	}
 	a.forgot = now
-	for feed, list := range a.feeds {
+	for _, board := range a.feeds {
 		n := 0
-		for n < len(list) && now.Sub(list[n].Registration.AcceptedAt) > arrivedFor {
-			old := list[n]
-			for visit, v := range map[string]*arrival{old.Registration.Feed + "/" + old.Registration.EventID: old, old.Registration.Feed + "/visit/" + old.Registration.VisitRef: old} {
-				if a.visits[visit] == v {
-					delete(a.visits, visit)
-				}
-			}
+		for n < len(board.visits) && now.Sub(board.visits[n].At) > arrivedFor {
+			old := board.visits[n]
+			delete(a.visits, old.visit)
 			for _, e := range old.events {
 				delete(a.events, e)
 			}
-			ref := old.Registration.SubjectRef
-			if a.people[ref] = slices.DeleteFunc(a.people[ref], func(v *arrival) bool { return v == old }); len(a.people[ref]) == 0 {
-				delete(a.people, ref)
+			a.leave(old)
+			board.leave(old)
+			if old.gone {
+				board.gone--
 			}
 			n++
 		}
-		a.feeds[feed] = list[n:]
+		board.visits = slices.Delete(board.visits, 0, n)
 	}
 	for event, o := range a.early {
-		if now.Sub(o.AcceptedAt) > arrivedFor {
+		if now.Sub(o.DecidedAt) > arrivedFor {
 			delete(a.early, event)
 		}
 	}
@@ -209,88 +298,98 @@ func (a *Arrivals) forget() {
 func (a *Arrivals) Board(feed string, skip, limit int) (list []Arrival, all int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var shown []*arrival
-	for _, v := range a.feeds[feed] {
-		if !v.gone && a.Now().Sub(v.Registration.AcceptedAt) <= arrivedFor {
-			shown = append(shown, v)
+	a.forget()
+	board := a.feeds[feed]
+	if board == nil {
+		return nil, 0
+	}
+	for _, v := range slices.Backward(board.visits) {
+		switch {
+		case v.gone:
+		case skip > 0:
+			skip--
+		case len(list) == limit:
+			return list, len(board.visits) - board.gone
+		default:
+			list = append(list, v.Arrival)
 		}
 	}
-	slices.SortStableFunc(shown, func(x, y *arrival) int { return y.Since.Compare(x.Since) })
-	for _, v := range shown[min(skip, len(shown)):min(skip+limit, len(shown))] {
-		list = append(list, v.Arrival)
-	}
-	return list, len(shown)
+	return list, len(board.visits) - board.gone
 }
 
-// Event gives the visit of a registration.
-func (a *Arrivals) Event(id string) (Arrival, bool) {
+// Flagged lists the visits of a feed that were answered INDICATOR, in no order.
+func (a *Arrivals) Flagged(feed string) []Arrival {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if v := a.events[id]; v != nil {
-		return v.Arrival, true
+	a.forget()
+	board := a.feeds[feed]
+	if board == nil {
+		return nil
 	}
-	return Arrival{}, false
-}
-
-// ByControl lists the visits of a feed whose last message had a control id.
-func (a *Arrivals) ByControl(feed, control string) []Arrival {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	var out []Arrival
-	for _, v := range a.feeds[feed] {
-		if v.Registration.ControlID == control {
+	for v := range board.flagged {
+		if !v.gone {
 			out = append(out, v.Arrival)
 		}
 	}
 	return out
 }
 
+// ByControl lists the visits of a feed whose last message had a control id.
+func (a *Arrivals) ByControl(feed, control string) []Arrival {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.feeds[feed] == nil {
+		return nil
+	}
+	return copies(a.feeds[feed].controls[control])
+}
+
+func copies(list []*arrival) []Arrival {
+	out := make([]Arrival, 0, len(list))
+	for _, v := range list {
+		out = append(out, v.Arrival)
+	}
+	return out
+}
+
 // Delivered counts the answers of the last day of a feed that its care setting has, and
-// those that wait; sent are the offsets up to which answers were delivered.
+// those that wait; sent are the offsets up to which answers were delivered. It costs what
+// came since it was asked last.
 func (a *Arrivals) Delivered(feed string, sent map[int]int64) (done, waiting int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, v := range a.feeds[feed] {
-		switch {
-		case v.Answer == nil:
-		case v.AnswerOffset < sent[v.AnswerPartition]:
-			done++
-		default:
-			waiting++
+	board := a.feeds[feed]
+	if board == nil {
+		return 0, 0
+	}
+	for v := range board.waiting {
+		if v.Answer.Offset < sent[v.Answer.Partition] {
+			delete(board.waiting, v)
 		}
 	}
-	return done, waiting
+	waiting = int64(len(board.waiting))
+	return int64(board.answered) - waiting, waiting
+}
+
+// Of lists the visits of the last day of somebody.
+func (a *Arrivals) Of(refs []schemas.SubjectRef) []Arrival {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []Arrival
+	for _, ref := range refs {
+		out = append(out, copies(a.people[ref])...)
+	}
+	return out
 }
 
 // At reports whether somebody was registered in the last day at an organisation that
 // covers says yes to. While that cannot be told yet it is taken to be so.
 func (a *Arrivals) At(refs []schemas.SubjectRef, covers func(schemas.ODSCode) bool) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.caught {
+	if !a.Caught() {
 		return true
 	}
-	for _, ref := range refs {
-		if slices.ContainsFunc(a.people[ref], func(v *arrival) bool {
-			return covers(v.Registration.ODS) && a.Now().Sub(v.Registration.AcceptedAt) <= arrivedFor
-		}) {
-			return true
-		}
-	}
-	return false
-}
-
-// Of lists the registrations of the last day of somebody.
-func (a *Arrivals) Of(refs []schemas.SubjectRef) []schemas.Registration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var out []schemas.Registration
-	for _, ref := range refs {
-		for _, v := range a.people[ref] {
-			out = append(out, v.Registration)
-		}
-	}
-	return out
+	return slices.ContainsFunc(a.Of(refs), func(v Arrival) bool { return covers(v.ODS) && a.Now().Sub(v.At) <= arrivedFor })
 }
 
 // Caught reports whether what was there at the start has been read.

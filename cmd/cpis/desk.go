@@ -288,8 +288,8 @@ func (c clerk) Here(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
 // Restricted reports whether a registration of the last day, or an answer, says that where
 // somebody is must not be known. What cannot be read counts as if it did.
 func (c clerk) Restricted(n schemas.NHSNumber) bool {
-	for _, r := range c.arrivals.Of(c.linkedRefs(n)) {
-		if e, err := c.keys.OpenEvidence(r.EventID, r.SealedEvidence); len(r.SealedEvidence) > 0 && (err != nil || e.Restricted) {
+	for _, a := range c.arrivals.Of(c.linkedRefs(n)) {
+		if e, err := c.keys.OpenEvidence(a.EventID, a.Evidence); len(a.Evidence) > 0 && (err != nil || e.Restricted) {
 			return true
 		}
 	}

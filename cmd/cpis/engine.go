@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -297,16 +298,15 @@ func (e *engine) trace(ctx context.Context, name, control string) ([]console.Hop
 	e.mu.Unlock()
 	var out []console.Hop
 	for _, a := range e.arrivals.ByControl(name, control) {
-		r := a.Registration
-		out = append(out, console.Hop{Name: "Taken", At: r.AcceptedAt, Where: place(schemas.TopicRegistration, a.Partition, a.Offset), Done: true,
-			Words: fmt.Sprintf("%s, committed and then acknowledged. Event id %s. Marks: %s.", r.Event, r.EventID, cmp.Or(joined(r.Marks), "none"))})
+		out = append(out, console.Hop{Name: "Taken", At: a.At, Where: place(schemas.TopicRegistration, a.Partition, a.Offset), Done: true,
+			Words: fmt.Sprintf("%s, committed and then acknowledged. Event id %s. Marks: %s.", a.Event, a.EventID, cmp.Or(strings.Join(a.Marks, ", "), "none"))})
 		if a.Answer == nil {
 			out = append(out, console.Hop{Name: "Answered", Words: "Not yet: the matcher works on it, or waits for its index."})
 			continue
 		}
 		o := a.Answer
-		out = append(out, console.Hop{Name: "Answered", At: o.DecidedAt, After: o.DecidedAt.Sub(r.AcceptedAt), Where: place(schemas.TopicOutcome, a.AnswerPartition, a.AnswerOffset), Done: true, Words: "Answer " + o.OutcomeID + "."})
-		partition, offset, err := router.FindAudit(ctx, e.client, e.keys, *o)
+		out = append(out, console.Hop{Name: "Answered", At: o.DecidedAt, After: o.DecidedAt.Sub(a.At), Where: place(schemas.TopicOutcome, o.Partition, o.Offset), Done: true, Words: "Answer " + o.OutcomeID + "."})
+		partition, offset, err := router.FindAudit(ctx, e.client, e.keys, schemas.Outcome{OutcomeID: o.OutcomeID, SubjectRef: o.SubjectRef, ODS: a.ODS, Setting: o.Setting, DecidedAt: o.DecidedAt})
 		audited := console.Hop{Name: "On record", Words: "Its audit record was not found where it should be: run the ledger."}
 		switch {
 		case err == nil:
@@ -318,23 +318,12 @@ func (e *engine) trace(ctx context.Context, name, control string) ([]console.Hop
 		p, _ := e.profileOf(name)
 		delivered := console.Hop{Name: "Delivered", Words: "The feed has no reply address: the answer is on the board alone.", Done: true}
 		if p.Reply.Address != "" {
-			delivered.Done = a.AnswerOffset < sent[a.AnswerPartition]
+			delivered.Done = o.Offset < sent[o.Partition]
 			delivered.Words = map[bool]string{true: "The care setting's system has the answer.", false: "The care setting's system has not taken the answer yet; it is tried for 72 hours."}[delivered.Done]
 		}
 		out = append(out, delivered)
 	}
 	return out, nil
-}
-
-func joined(list []string) string {
-	text := ""
-	for i, s := range list {
-		if i > 0 {
-			text += ", "
-		}
-		text += s
-	}
-	return text
 }
 
 // ledgerAge is how old an account may be before another is made up.

@@ -117,23 +117,36 @@ func (c clerk) Feeds() []console.Feed {
 func (c clerk) Board(feed string, page, size int) (list []console.Arrival, all int, ready bool) {
 	held, all := c.arrivals.Board(feed, page*size, size)
 	for _, a := range held {
-		r := a.Registration
-		out := console.Arrival{Key: r.EventID, Since: a.Since, Verified: r.NumberStatus == schemas.NumberVerified, Answer: a.Answer}
+		out := console.Arrival{Key: a.EventID, Since: a.Since, Verified: a.Verified}
 		var err error
-		if out.Person, err = c.keys.OpenPerson(schemas.TopicRegistration, "", r.EventID, r.SealedPerson); err != nil {
+		if out.Person, err = c.keys.OpenPerson(schemas.TopicRegistration, "", a.EventID, a.Person); err != nil {
 			c.log.Error("a registration does not open", "code", "CPIS-K002", "partition", a.Partition, "offset", a.Offset, "error", err)
 		}
-		if len(r.SealedEvidence) > 0 {
-			if e, err := c.keys.OpenEvidence(r.EventID, r.SealedEvidence); err == nil {
+		if len(a.Evidence) > 0 {
+			if e, err := c.keys.OpenEvidence(a.EventID, a.Evidence); err == nil {
 				out.Place = e.Location
 			}
 		}
-		if a.Answer != nil {
-			out.Opened, _ = c.trail.Opened(a.Answer.OutcomeID)
+		if o := a.Answer; o != nil {
+			out.Answer = &schemas.Outcome{OutcomeID: o.OutcomeID, ODS: a.ODS, Setting: o.Setting, State: o.State, Reason: o.Reason, DecidedAt: o.DecidedAt, Freshness: schemas.Freshness{AsOf: o.AsOf}}
+			out.Opened, _ = c.trail.Opened(o.OutcomeID)
 		}
 		list = append(list, out)
 	}
 	return list, all, c.arrivals.Caught()
+}
+
+// Unopened lists when the indicators of a feed were answered that nobody has opened, those
+// before a moment.
+func (c clerk) Unopened(feed string, before time.Time) []time.Time {
+	var out []time.Time
+	for _, a := range c.arrivals.Flagged(feed) {
+		if _, opened := c.trail.Opened(a.Answer.OutcomeID); !opened && a.Answer.DecidedAt.Before(before) {
+			out = append(out, a.Answer.DecidedAt)
+		}
+	}
+	slices.SortFunc(out, func(a, b time.Time) int { return b.Compare(a) })
+	return out
 }
 
 // Freshness is how new what the answers rest on is.

@@ -42,6 +42,9 @@ type Boards interface {
 	// Board lists the visits of the last day, the newest first: a page of them, and how
 	// many there are. ready is false while they are still being read.
 	Board(feed string, page, size int) (list []Arrival, all int, ready bool)
+	// Unopened lists when the indicators of the last day were answered that nobody has
+	// opened, those before a moment, the newest first.
+	Unopened(feed string, before time.Time) []time.Time
 	Freshness() Freshness
 }
 

@@ -34,6 +34,15 @@ func (w ward) Board(name string, page, size int) ([]Arrival, int, bool) {
 	return w.arrivals[from:min(from+size, len(w.arrivals))], len(w.arrivals), true
 }
 
+func (w ward) Unopened(_ string, before time.Time) (out []time.Time) {
+	for _, a := range w.arrivals {
+		if a.Answer != nil && a.Answer.State == schemas.StateIndicator && a.Opened.IsZero() && a.Answer.DecidedAt.Before(before) {
+			out = append(out, a.Answer.DecidedAt)
+		}
+	}
+	return out
+}
+
 func (ward) Freshness() Freshness {
 	return Freshness{Authorities: 2, Lately: 1, Late: []string{"Beeshire County"}, Whole: true}
 }

@@ -17,6 +17,9 @@ func Verdicts() []string {
 // unopenedAfter is after how long an indicator that nobody opened is on the list.
 const unopenedAfter = 15 * time.Minute
 
+// unopenedShown is how many of them are shown.
+const unopenedShown = 50
+
 // Unopened is an indicator that nobody has opened.
 type Unopened struct {
 	ODS     schemas.ODSCode
@@ -25,11 +28,12 @@ type Unopened struct {
 }
 
 type reviewsPage struct {
-	Open, Done []ReviewItem
-	Unopened   []Unopened
-	Verdicts   []string
-	After      int // minutes
-	Said       string
+	Open, Done  []ReviewItem
+	Unopened    []Unopened
+	AllUnopened int
+	Verdicts    []string
+	After       int // minutes
+	Said        string
 }
 
 // reviews shows what wants looking at.
@@ -52,10 +56,9 @@ func (c *Console) showReviews(w http.ResponseWriter, r *http.Request, said strin
 		}
 	}
 	for _, f := range c.feedsOf(worker) {
-		arrivals, _, _ := c.boards.Board(f.Name, 0, 1000)
-		for _, a := range arrivals {
-			if a.Answer != nil && a.Answer.State == schemas.StateIndicator && a.Opened.IsZero() && c.now().Sub(a.Answer.DecidedAt) > unopenedAfter {
-				b.Unopened = append(b.Unopened, Unopened{f.ODS, f.Setting, a.Answer.DecidedAt})
+		for _, at := range c.boards.Unopened(f.Name, c.now().Add(-unopenedAfter)) {
+			if b.AllUnopened++; len(b.Unopened) < unopenedShown {
+				b.Unopened = append(b.Unopened, Unopened{f.ODS, f.Setting, at})
 			}
 		}
 	}

@@ -57,8 +57,10 @@ function watch(address) {
     } catch {
       lost("This page cannot be kept up to date");
     } finally {
-      fetching = false;
-      if (again) { again = false; refresh(); }
+      setTimeout(() => { // a busy day changes the board all the time
+        fetching = false;
+        if (again) { again = false; refresh(); }
+      }, 300);
     }
   }
 }
