@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -157,7 +158,8 @@ func (a *Arrivals) put(r schemas.Registration, partition int, offset int64) bool
 		board.gone--
 	}
 	held.Arrival = Arrival{EventID: r.EventID, Feed: a.name(r.Feed), ODS: schemas.ODSCode(a.name(string(r.ODS))), ControlID: r.ControlID, Event: a.name(r.Event), Marks: r.Marks,
-		Verified: r.NumberStatus == schemas.NumberVerified, Ref: r.SubjectRef, Person: r.SealedPerson, Evidence: r.SealedEvidence, At: r.AcceptedAt, Since: held.Since, Partition: partition, Offset: offset}
+		Verified: r.NumberStatus == schemas.NumberVerified, Ref: r.SubjectRef, Person: bytes.Clone(r.SealedPerson), Evidence: bytes.Clone(r.SealedEvidence), // of the record they are part of nothing stays
+		At: r.AcceptedAt, Since: held.Since, Partition: partition, Offset: offset}
 	held.events = append(held.events, r.EventID)
 	a.events[r.EventID] = held
 	a.people[r.SubjectRef] = append(a.people[r.SubjectRef], held)

@@ -77,9 +77,9 @@ func (s *system) follow(book *contact.Book, live *console.Live) {
 	}
 }
 
-// newborn reports whether a registration is of a newborn.
+// newborn reports whether a registration is of a newborn, who has no verified number yet.
 func (s *system) newborn(r schemas.Registration) bool {
-	if len(r.SealedEvidence) == 0 {
+	if len(r.SealedEvidence) == 0 || r.NumberStatus == schemas.NumberVerified {
 		return false
 	}
 	e, err := s.keys.OpenEvidence(r.EventID, r.SealedEvidence)
