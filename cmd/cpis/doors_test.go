@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"cpis/connectors/console"
 	"cpis/connectors/identity"
 	"cpis/connectors/mllp"
 	"cpis/schemas"
@@ -38,7 +41,8 @@ func TestDoors(t *testing.T) {
 	dir := t.TempDir()
 	certificates(t, dir)
 	h := receive(t)
-	text := fmt.Sprintf(`mllp:
+	text := fmt.Sprintf(`signin: {practice: true}
+mllp:
   listen: 127.0.0.1:0
   others:
     - {name: trust, listen: 127.0.0.1:0, release: 2, tls: {certificate: %[1]s/server.pem, key: %[1]s/server.key, authorities: %[1]s/ca.pem}}
@@ -54,7 +58,7 @@ feeds:
 		t.Fatal(err)
 	}
 	kafka, registry := ports[0], ports[1]
-	sys := runSystem(t, file, map[string]any{"data": dir, "http.listen": "off", "kafka.listen": kafka, "registry.listen": registry})
+	sys := runSystem(t, file, map[string]any{"data": dir, "http.listen": "127.0.0.1:0", "kafka.listen": kafka, "registry.listen": registry})
 	ctx := context.Background()
 	message := func(id string) []byte {
 		return []byte("MSH|^~\\&|PAS|RXX|CPIS|HUB|20261124101500||ADT^A04|" + id + "|P|2.4\rPID|1||H1^^^RXX^MR\rPV1|1|E\r")
@@ -115,7 +119,11 @@ feeds:
 	if code, text := operate("dlq", "replay", id); code != exitRefused || !strings.Contains(text, "CPIS-D002") {
 		t.Errorf("replay again: exit %d\n%s", code, text)
 	}
-	want := map[string]schemas.State{"1": schemas.StateNotChecked, "2": schemas.StateNotChecked, "3": schemas.StateNotChecked}
+	if answer, err := plain.Send(ctx, message("4")); err != nil || !bytes.Contains(answer, []byte("MSA|AE|4")) {
+		t.Errorf("without proof: %q %v", answer, err)
+	}
+	onThePage(t, sys)
+	want := map[string]schemas.State{"1": schemas.StateNotChecked, "2": schemas.StateNotChecked, "3": schemas.StateNotChecked, "4": schemas.StateNotChecked}
 	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(10 * time.Millisecond) {
 		h.mu.Lock()
 		n := len(h.answers)
@@ -128,4 +136,54 @@ feeds:
 		}
 	}
 	h.check(t, want)
+}
+
+// onThePage does what an operator does on the pages: sees how the feed is, tries what was
+// refused, puts it back once, and discards the rest, all on record.
+func onThePage(t *testing.T, sys *system) {
+	t.Helper()
+	ctx, e := context.Background(), sys.engine
+	who := &identity.Worker{ID: "555000000007", Name: "O. Operator", ODS: "RXX"}
+	eventually(t, 20*time.Second, "the dead letters", func() bool { return len(e.groups()) == 2 })
+	var ed console.Connection
+	eventually(t, 20*time.Second, "the feed", func() bool {
+		ed = e.connections()[0]
+		return ed.Acknowledged == 3
+	})
+	if ed.Name != "ed" || ed.Certificate != "" || ed.Last.IsZero() {
+		t.Errorf("%+v", ed)
+	}
+	// Who has not proven to be the sender is not counted as it.
+	if c := e.connections(); len(c) != 2 || c[1].Name != "no feed known" || c[1].Refused < 2 || !slices.ContainsFunc(c[1].Reasons, func(r schemas.Count) bool { return r.Name == "CPIS-H015" && r.Count == 2 }) {
+		t.Errorf("%+v", c)
+	}
+	letter := e.group("CPIS-H015", 10)
+	if len(letter) != 1 || letter[0].Control != "4" || !letter[0].Replayable {
+		t.Fatalf("%+v", letter)
+	}
+	ids := []int64{letter[0].ID}
+	if trial, err := e.try(ctx, ids); err != nil || trial.Pass != 1 || trial.Fail != 0 {
+		t.Errorf("%+v %v", trial, err)
+	}
+	if len(e.group("CPIS-H015", 10)) != 1 {
+		t.Error("a trial changed something")
+	}
+	if trial, err := e.replay(ctx, who, ids); err != nil || trial.Pass != 1 {
+		t.Errorf("%+v %v", trial, err)
+	}
+	var refusal *schemas.Refusal
+	if _, err := e.replay(ctx, who, ids); !errors.As(err, &refusal) || refusal.Code != "CPIS-D002" {
+		t.Errorf("a second press of the button: %v", err)
+	}
+	for _, g := range e.groups() {
+		for _, l := range e.group(g.Code, 10) {
+			if err := e.discard(ctx, who, l.ID, "TEST_MESSAGE"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if left := e.groups(); len(left) != 0 {
+		t.Errorf("%+v", left)
+	}
+	eventually(t, 20*time.Second, "the flow", func() bool { f := e.lastFlow(); return len(f.Edges) == len(hops()) && f.Index.Whole })
 }
