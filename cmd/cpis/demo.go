@@ -283,6 +283,9 @@ func (s *shell) introduce(sys *system, st *story, outcomes map[schemas.State]int
   HL7      %s (MLLP)          Kafka    %s
   people   http://%s/signin      (practice: choose whom to be)
 
+Open the last address and be C. Nurse: Ada is on the board; open her answer, and then who has looked. Be S. Social to see
+what the authority sees, or O. Operator to see how it flows.
+
 Try, in another terminal%s:
   cpis hl7 send sample:child-on-plan
   cpis tail outcome --from beginning --until end

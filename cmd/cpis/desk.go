@@ -99,9 +99,17 @@ func (s *system) linkedRefs(n schemas.NHSNumber) []schemas.SubjectRef {
 	return refs
 }
 
-// Details opens what an answer shows.
+// Details opens what an answer shows. Whom to ring is as it is now: the answer may be hours
+// old, and an authority that is told of a wrong number corrects it.
 func (c clerk) Details(o schemas.Outcome) (schemas.Details, error) {
-	return c.keys.OpenDetails(o.OutcomeID, o.SealedDetails)
+	d, err := c.keys.OpenDetails(o.OutcomeID, o.SealedDetails)
+	for i := range d.Plans {
+		p := &d.Plans[i]
+		if a, ok := c.contacts.Get(p.Authority); ok {
+			p.AuthorityName, p.OfficePhone, p.EmergencyPhone, p.RingNow, p.ContactsVersion = a.Name, a.OfficePhone, a.EmergencyPhone, c.book.Number(a, time.Now()), a.Version
+		}
+	}
+	return d, err
 }
 
 // Viewed puts on record that an answer is opened.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -96,6 +98,15 @@ func TestPeopleSeeWhatTheyMay(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(text, `"type":"CPP"`) || !strings.Contains(text, "Aford") || !strings.Contains(text, "01632") {
 		t.Errorf("%d %s", status, text)
 	}
+	other := filepath.Join(t.TempDir(), "contacts.json")
+	if err := os.WriteFile(other, []byte(`{"name":"Aford Council","emergency_phone":"01632 960777"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.upload(other, "--contacts")
+	eventually(t, 20*time.Second, "the number as it is now", func() bool {
+		_, text := nurse.ask("/v1/people/open", map[string]string{"handle": found.Answers[0].Handle})
+		return strings.Contains(text, `"ring_now":"01632 960777"`) && !strings.Contains(text, "960001")
+	})
 	if status, text := h.signIn(t, "555000000007").ask("/v1/people/open", map[string]string{"handle": found.Answers[0].Handle}); status != http.StatusForbidden || !strings.Contains(text, "CPIS-W006") || strings.Contains(text, "Aford") {
 		t.Errorf("an operator: %d %s", status, text)
 	}
