@@ -158,12 +158,6 @@ func (d *drafts) get(id string, w *identity.Worker) (draft, bool) {
 	return f, ok && f.worker == w.ID
 }
 
-func (d *drafts) drop(id string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.list, id)
-}
-
 type plansPage struct {
 	Columns []socialcare.Column
 	Uploads []schemas.Upload

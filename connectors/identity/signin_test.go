@@ -415,6 +415,9 @@ func TestHostileTokens(t *testing.T) {
 		access, nonce := "the-access-token", "the-nonce"
 		claims := practice.claims(issuer, person, nonce, access)
 		maps.Copy(info, personOf(person))
+		for _, twice := range []string{"authentication_assurance_level", "id_assurance_level", "selected_roleid"} {
+			delete(info, twice) // the token has them; what is missing there is to be missed
+		}
 		if h.claims != nil {
 			h.claims(claims)
 		}
@@ -493,5 +496,50 @@ func TestEveryCellOfThePeoplesTable(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join("..", "..", "SECURITY.md")); err != nil || !strings.Contains(string(text), PeopleTable()) {
 		t.Errorf("SECURITY.md does not have the table as it is; it should be\n%s", PeopleTable())
+	}
+}
+
+// TestATokenOfThePersonInFrontOfIt is what an application sends along; it counts for the
+// people of its own organisation, and for as long as the provider says.
+func TestATokenOfThePersonInFrontOfIt(t *testing.T) {
+	d := newFront(t)
+	d.signIn.Authority = func(o schemas.ODSCode) (schemas.AuthorityCode, bool) {
+		return schemas.AuthorityCode(o), o == "E06A"
+	}
+	of := func(id string) card {
+		return practiceCast()[slices.IndexFunc(practiceCast(), func(c card) bool { return c.ID == id })]
+	}
+	for token, id := range map[string]string{"nurse": "555000000001", "porter": "555000000008", "weak": "555000000009", "social": "555000000011"} {
+		d.practice.tokens[token] = of(id)
+	}
+	elsewhere := of("555000000001")
+	elsewhere.Org = "RZZ"
+	d.practice.tokens["elsewhere"] = elsewhere
+	ask := func(header string, from Caller) (*Worker, error) {
+		r := httptest.NewRequest(http.MethodGet, d.URL+"/cpis/FHIR/R4/CareTeam", nil)
+		r.Header.Set("Authorization", header)
+		return d.signIn.Bearer(with(r, from))
+	}
+	local := Caller{Kind: Local}
+	if w, err := ask("Bearer nurse", local); err != nil || w.ID != "555000000001" || !w.Has(Unscheduled) || !w.SignedIn.IsZero() {
+		t.Errorf("%v %v", w, err)
+	}
+	if w, err := ask("Bearer nurse", Caller{Kind: Provider, Code: "RXX"}); err != nil || w == nil {
+		t.Errorf("an application of the nurse's trust: %v", err)
+	}
+	if w, err := ask("Bearer social", local); err != nil || w.Authority != "E06A" || !slices.Equal(w.Roles, []Role{SocialWorker}) {
+		t.Errorf("somebody of an authority: %v %v", w, err)
+	}
+	for name, try := range map[string]struct {
+		header string
+		from   Caller
+	}{
+		"no token": {"", local}, "an empty token": {"Bearer ", local}, "another scheme": {"Basic nurse", local}, "an unknown token": {"Bearer other", local},
+		"without a right": {"Bearer porter", local}, "not proved well enough": {"Bearer weak", local}, "of an organisation that is not served": {"Bearer elsewhere", local},
+		"another trust's application": {"Bearer nurse", Caller{Kind: Provider, Code: "RYY"}}, "an application of one site, and the person of another": {"Bearer nurse", Caller{Kind: Provider, Code: "RXX02"}},
+	} {
+		if w, err := ask(try.header, try.from); err == nil || w != nil {
+			t.Errorf("%s: %v", name, w)
+		}
 	}
 }
