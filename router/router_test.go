@@ -256,8 +256,14 @@ func TestAResendIsAnsweredOnce(t *testing.T) {
 	b.decide(&decider{}, b.producer, b.outcomes(2))
 	b.accept(registration(1), registration(3)) // after a restart of the matcher
 	b.decide(&decider{}, b.producer, b.outcomes(3))
-	if o, a := read[schemas.Outcome](b, schemas.TopicOutcome), read[schemas.Audit](b, schemas.TopicAudit); len(o) != 3 || len(a) != 3 {
-		t.Errorf("%d outcomes, %d audit records for 3 messages", len(o), len(a))
+	// A commit that was given up half way may still land, beside the one that made up for
+	// it: audit records are counted by their ids.
+	audits := map[string]bool{}
+	for _, a := range read[schemas.Audit](b, schemas.TopicAudit) {
+		audits[a.AuditID] = true
+	}
+	if o := read[schemas.Outcome](b, schemas.TopicOutcome); len(o) != 3 || len(audits) != 3 {
+		t.Errorf("%d outcomes, %d audit records for 3 messages", len(o), len(audits))
 	}
 }
 

@@ -249,7 +249,7 @@ func (c clerk) History(ctx context.Context, n schemas.NHSNumber, from, until tim
 		if len(out) == limit {
 			return out, true, nil
 		}
-		e := console.Event{ID: a.AuditID, At: a.At, Kind: a.Kind, Action: a.Action, Organisation: cmp.Or(a.Organisation, string(a.ODS)), Setting: a.Setting, Role: a.Role, Trigger: a.Event, State: a.State,
+		e := console.Event{ID: a.AuditID, At: a.At, Kind: a.Kind, Action: a.Action, Organisation: cmp.Or(a.Organisation, string(a.ODS)), Setting: a.Setting, Role: a.Role, Trigger: a.Event,
 			Visit: a.Kind == schemas.AuditDecision && !a.Repeat && a.Corrects == ""}
 		if len(a.SealedActor) > 0 {
 			who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)

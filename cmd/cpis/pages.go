@@ -256,14 +256,14 @@ func (c clerk) notice(ctx context.Context, r topics.Record) (out console.Notice,
 			return out, false, err
 		}
 	}
-	out = console.Notice{Event: notice.Render(n), Kind: n.Kind, Visit: n.Kind.Visit(), Answers: schemas.Answers()}
+	out = console.Notice{Event: notice.Render(n), Visit: n.Kind.Visit(), Answers: schemas.Answers()}
 	if n.SubjectRef.Valid() && n.OutcomeID != "" {
 		if _, err := c.views.Find(n.OutcomeID); err == nil {
 			out.Handle = n.OutcomeID
 		}
 	}
 	if t, ok := c.informed.Find(n.NoticeID); ok {
-		out.State, out.Answer, out.Said, out.CallBy = t.State, t.Answer, t.AnswerAt, t.CallBy
+		out.Answer, out.Said, out.CallBy = t.Answer, t.AnswerAt, t.CallBy
 	}
 	return out, true, nil
 }

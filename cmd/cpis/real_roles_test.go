@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +55,15 @@ func TestRealEachRoleAsItself(t *testing.T) {
 	if code, out := s.cpis("topics", "apply"); code != exitFine {
 		t.Fatalf("apply: exit %d %s", code, out)
 	}
+	// With people who sign in the web role reads what their pages show.
+	config := filepath.Join(s.dir, "site.yaml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, append(text, "\nsignin: {issuer: \"https://127.0.0.1:1\", client_id: hub, secret_file: /nowhere, public: \"https://127.0.0.1:1\"}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	s.start("web")
 	s.awaitLive("web")
 	s.env = append(s.env, "CPIS_REGISTRY_URL=http://"+s.registry)
@@ -66,6 +77,11 @@ func TestRealEachRoleAsItself(t *testing.T) {
 	}
 	s.balanced(90 * time.Second)
 	u.matches(s)
+	for _, complaint := range []string{"uthorization", "cannot be measured"} {
+		if said := s.said.String(); strings.Contains(said, complaint) {
+			t.Errorf("a process complains of its rights:\n%s", said[max(0, strings.Index(said, complaint)-300):])
+		}
+	}
 	for _, user := range index.Users() {
 		options, err := redis.ParseURL(redisAt)
 		if err != nil {

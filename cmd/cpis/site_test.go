@@ -49,6 +49,7 @@ type site struct {
 	web      map[string]string    // http address by roles
 	own      bool                 // each process is a principal of its own on Kafka, the user of its role
 	doors    map[string]string    // mllp address by roles
+	said     transcript           // what its processes logged
 }
 
 const siteFeed = `feeds:
@@ -102,7 +103,7 @@ func (s *site) start(roles string) {
 	door := s.address(s.doors, roles, strings.Contains(own, "intake"), s.mllp)
 	cmd := exec.Command(os.Args[0], append([]string{"serve", "--roles", own, "--http-listen", web, "--mllp-listen", door}, s.flags...)...)
 	cmd.Env = append(append(append(os.Environ(), asProgram+"=1"), s.env...), s.principal(own)...)
-	cmd.Stderr = s.t.Output()
+	cmd.Stderr = io.MultiWriter(s.t.Output(), &s.said)
 	if err := cmd.Start(); err != nil {
 		s.t.Error(err)
 		return

@@ -35,7 +35,6 @@ type answerPage struct {
 	History   bool
 	Feedbacks []schemas.Feedback
 	Done      string // what was just done
-	Back      string
 }
 
 // Registered is when the person was registered, AsOf the state of the plans that the answer
@@ -116,8 +115,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) showAnswer(w http.ResponseWriter, r *http.Request, shown Shown, done string) {
-	a := answerPage{Shown: shown, Tag: tagOf(&shown.outcome, true), Words: shown.outcome.Words(), Who: shown.who, Contacts: cards(shown.Plans), Told: c.told.Told(shown.Handle), Feedbacks: schemas.Feedbacks(), Done: done,
-		Back: "/board"}
+	a := answerPage{Shown: shown, Tag: tagOf(&shown.outcome, true), Words: shown.outcome.Words(), Who: shown.who, Contacts: cards(shown.Plans), Told: c.told.Told(shown.Handle), Feedbacks: schemas.Feedbacks(), Done: done}
 	for i := range a.Contacts {
 		a.Contacts[i].Confirmed = c.told.Confirmed(a.Contacts[i].AuthorityCode)
 	}

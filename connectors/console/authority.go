@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,10 +34,8 @@ type Authority struct {
 // Notice is a notice, as an authority's people see it.
 type Notice struct {
 	notice.Event
-	Kind    schemas.NoticeKind
 	Handle  string // of the answer it is about, empty where it is about none
 	Visit   bool   // the care setting wants to know what becomes of it
-	State   schemas.DeliveryState
 	Answer  schemas.Answer
 	Said    time.Time
 	CallBy  time.Time
@@ -112,10 +110,10 @@ type drafts struct {
 }
 
 type draft struct {
-	worker, name, format string
-	full                 bool
-	text                 []byte
-	at                   time.Time
+	worker, format string
+	full           bool
+	text           []byte
+	at             time.Time
 }
 
 // Limits of drafts.
@@ -162,7 +160,6 @@ type plansPage struct {
 	Columns []socialcare.Column
 	Uploads []schemas.Upload
 	Problem string
-	Most    int // records a file may hold
 	Bytes   int
 }
 
@@ -184,7 +181,6 @@ type resultPage struct {
 	Result  socialcare.Result
 	Printed string // what the checker on the command line prints
 	Draft   string
-	File    string
 	Full    bool
 	Sample  []sampleRows
 	Waits   bool
@@ -229,7 +225,12 @@ func (c *Console) checkPlans(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, socialcare.MaxFile+maxForm)
-	file, head, err := r.FormFile("file")
+	// All of it stays in memory: a form's larger files would otherwise go to a disk.
+	err := r.ParseMultipartForm(socialcare.MaxFile + 2*maxForm)
+	var file multipart.File
+	if err == nil {
+		file, _, err = r.FormFile("file")
+	}
 	if err != nil {
 		c.showPlans(w, r, http.StatusBadRequest, fmt.Sprintf("Choose a CSV or JSON Lines file of at most %d MB.", socialcare.MaxFile>>20))
 		return
@@ -240,7 +241,7 @@ func (c *Console) checkPlans(w http.ResponseWriter, r *http.Request) {
 		c.showPlans(w, r, http.StatusBadRequest, fmt.Sprintf("The file is larger than %d MB.", socialcare.MaxFile>>20))
 		return
 	}
-	f := draft{worker: worker.ID, name: filepath.Base(head.Filename), format: socialcare.FormatOf(text), full: r.FormValue("full") != "", text: text}
+	f := draft{worker: worker.ID, format: socialcare.FormatOf(text), full: r.FormValue("full") != "", text: text}
 	result, err := c.authority.Care.Take(r.Context(), f.request(worker, true))
 	var refusal *schemas.Refusal
 	if errors.As(err, &refusal) {

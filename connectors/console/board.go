@@ -68,7 +68,6 @@ type boardPage struct {
 	Wall      bool
 	Resting   bool // nobody has done anything for long: no names
 	Flagged   int  // indicators among the rows, for a screen reader
-	Link      string
 	FeedQuery string
 }
 

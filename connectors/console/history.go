@@ -24,8 +24,7 @@ type Event struct {
 	Setting      schemas.CareSetting
 	Name, Role   string // of whoever acted, empty where nobody did by hand
 	Trigger      string // event of the message, or one of a closed list
-	State        schemas.State
-	Visit        bool // a further visit of the person
+	Visit        bool   // a further visit of the person
 }
 
 // What says what happened.
@@ -83,7 +82,6 @@ type subject struct {
 
 // History is what is on record about somebody, in a time.
 type History struct {
-	Person   schemas.Person // names alone where an answer was opened, never from a number
 	List     []Event
 	More     bool
 	Sentence string
@@ -202,9 +200,10 @@ func pattern(list []Event, now time.Time) string {
 	if opened == 0 {
 		return seen + ". Nobody has opened an answer about this person before."
 	}
-	return seen + fmt.Sprintf("; answers were opened %s, by %s.", times(opened), people2(len(people)))
+	return seen + fmt.Sprintf("; answers were opened %s, by %s.", times(opened), persons(len(people)))
 }
 
+// times and persons are how often, and of how many.
 func times(n int) string {
 	if n == 1 {
 		return "once"
@@ -212,7 +211,7 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func people2(n int) string {
+func persons(n int) string {
 	if n == 1 {
 		return "one person"
 	}

@@ -48,6 +48,7 @@ func (l *Live) Close() { l.once.Do(func() { close(l.closing) }) }
 
 // serve streams to a page until it leaves.
 func (l *Live) serve(w http.ResponseWriter, r *http.Request, about string) {
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy hands each line on at once
 	stream, err := sse.Upgrade(w, r)
 	if err != nil {
 		http.Error(w, "this connection cannot be kept open", http.StatusInternalServerError)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -193,8 +194,8 @@ type lettersPage struct {
 	Code   schemas.Code
 	List   []Letter
 	Trial  *Trial
-	Ids    []int64
 	Said   string
+	Why    []string // reasons for discarding
 }
 
 // letters shows dead letters, by code.
@@ -206,7 +207,7 @@ func (c *Console) letters(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) showLetters(w http.ResponseWriter, r *http.Request, b lettersPage) {
-	b.Groups = c.engine.Letters()
+	b.Groups, b.Why = c.engine.Letters(), DiscardReasons()
 	if b.Code != "" {
 		b.List = c.engine.Group(b.Code, lettersShown)
 	}
@@ -224,26 +225,27 @@ func (c *Console) decideLetters(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := lettersPage{Code: schemas.Code(r.PostForm.Get("code"))}
+	var ids []int64
 	for _, text := range r.PostForm["id"] {
 		id, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || len(b.Ids) == lettersShown {
+		if err != nil || len(ids) == lettersShown {
 			c.refused(w, r, &schemas.Refusal{Code: "CPIS-W001", Location: "id", Reason: "not the id of a dead letter, or more than 100"})
 			return
 		}
-		b.Ids = append(b.Ids, id)
+		ids = append(ids, id)
 	}
 	var err error
 	var t Trial
 	switch {
-	case len(b.Ids) == 0:
+	case len(ids) == 0:
 		b.Said = "Choose at least one."
 	case r.PathValue("verb") == "try":
-		if t, err = c.engine.Try(r.Context(), b.Ids); err == nil {
+		if t, err = c.engine.Try(r.Context(), ids); err == nil {
 			b.Trial = &t
 		}
 	case r.PathValue("verb") == "replay":
-		if t, err = c.engine.Replay(r.Context(), worker, b.Ids); err == nil {
-			b.Said, b.Ids = strconv.Itoa(t.Pass)+" replayed, "+strconv.Itoa(t.Fail)+" not.", nil
+		if t, err = c.engine.Replay(r.Context(), worker, ids); err == nil {
+			b.Said = fmt.Sprintf("%d replayed, %d not.", t.Pass, t.Fail)
 		}
 	case r.PathValue("verb") == "discard":
 		reason := r.PostForm.Get("reason")
@@ -251,13 +253,13 @@ func (c *Console) decideLetters(w http.ResponseWriter, r *http.Request) {
 			b.Said = "Choose why they are not needed."
 			break
 		}
-		for _, id := range b.Ids {
+		for _, id := range ids {
 			if err == nil {
 				err = c.engine.Discard(r.Context(), worker, id, reason)
 			}
 		}
 		if err == nil {
-			b.Said, b.Ids = count(len(b.Ids), "dead letter")+" discarded.", nil
+			b.Said = count(len(ids), "dead letter") + " discarded."
 		}
 	}
 	if err != nil {

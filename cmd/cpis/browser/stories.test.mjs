@@ -221,6 +221,11 @@ test("a social worker reads who has looked, marks it and takes it away", async (
   await says(page, "Opened the answer");
   await says(page, "C. Nurse, R8001 Emergency nurse");
   await screen(page, "history");
+  await page.emulateMedia({ media: "print" });
+  assert.ok(await page.getByText("Printed by S. Social, E06A").isVisible(), "paper says who printed it");
+  assert.ok(!await page.getByRole("button", { name: "Put on record" }).isVisible(), "no buttons on paper");
+  await page.emulateMedia({ media: "screen" });
+  assert.ok(!await page.getByText("Printed by").isVisible());
   await page.selectOption("#finding", "SPOKE_TO_CARE_SETTINGS");
   await page.getByRole("button", { name: "Put on record" }).click();
   await says(page, "It is on record that you reviewed this history");
