@@ -197,6 +197,21 @@ func (b *bench) outcomes(n int) func() bool {
 	return func() bool { return len(read[schemas.Outcome](b, schemas.TopicOutcome)) >= n }
 }
 
+// answered waits for n outcomes and for their audit records: both go in one commit, whose
+// parts become visible one after the other. A commit that was given up half way may still
+// land beside the one that made up for it, so audit records are counted by their ids.
+func (b *bench) answered(n int) func() bool {
+	return func() bool { return b.outcomes(n)() && b.audits() >= n }
+}
+
+func (b *bench) audits() int {
+	ids := map[string]bool{}
+	for _, a := range read[schemas.Audit](b, schemas.TopicAudit) {
+		ids[a.AuditID] = true
+	}
+	return len(ids)
+}
+
 func TestEachRegistrationHasOneAnswerOneAuditRecordAndItsNotices(t *testing.T) {
 	b := newBench(t, 3)
 	var regs []schemas.Registration
@@ -204,7 +219,7 @@ func TestEachRegistrationHasOneAnswerOneAuditRecordAndItsNotices(t *testing.T) {
 		regs = append(regs, registration(i))
 	}
 	b.accept(regs...)
-	b.decide(&decider{}, b.producer, b.outcomes(120))
+	b.decide(&decider{}, b.producer, b.answered(120))
 	outcomes, audits, notices := read[schemas.Outcome](b, schemas.TopicOutcome), read[schemas.Audit](b, schemas.TopicAudit), read[schemas.Notice](b, schemas.TopicNotice)
 	if len(outcomes) != 120 || len(audits) != 120 {
 		t.Fatalf("%d outcomes, %d audit records", len(outcomes), len(audits))
@@ -253,17 +268,11 @@ func TestOneNoticePerVisitAndAuthority(t *testing.T) {
 func TestAResendIsAnsweredOnce(t *testing.T) {
 	b := newBench(t, 1)
 	b.accept(registration(1), registration(1), registration(2))
-	b.decide(&decider{}, b.producer, b.outcomes(2))
+	b.decide(&decider{}, b.producer, b.answered(2))
 	b.accept(registration(1), registration(3)) // after a restart of the matcher
-	b.decide(&decider{}, b.producer, b.outcomes(3))
-	// A commit that was given up half way may still land, beside the one that made up for
-	// it: audit records are counted by their ids.
-	audits := map[string]bool{}
-	for _, a := range read[schemas.Audit](b, schemas.TopicAudit) {
-		audits[a.AuditID] = true
-	}
-	if o := read[schemas.Outcome](b, schemas.TopicOutcome); len(o) != 3 || len(audits) != 3 {
-		t.Errorf("%d outcomes, %d audit records for 3 messages", len(o), len(audits))
+	b.decide(&decider{}, b.producer, b.answered(3))
+	if o, a := read[schemas.Outcome](b, schemas.TopicOutcome), b.audits(); len(o) != 3 || a != 3 {
+		t.Errorf("%d outcomes, %d audit records for 3 messages", len(o), a)
 	}
 }
 

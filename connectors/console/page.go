@@ -106,8 +106,11 @@ type page struct {
 	Worker  *identity.Worker
 	Menu    []entry
 	Demo    bool
-	Refresh int    // seconds after which a browser without scripts asks again; 0 never
-	Live    string // where a browser with scripts hears of changes, empty where it does not
+	// Live is where a browser with scripts hears of changes; one without asks again after
+	// Refresh seconds. Without Live it is scripts that ask, for as long as somebody is there:
+	// a page that asks by itself would keep them signed in.
+	Live    string
+	Refresh int // 0 never
 	Wide    bool
 	Printed string // who printed it, on paper alone
 	Body    any

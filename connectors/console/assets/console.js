@@ -9,6 +9,9 @@ initAll();
 const live = document.body.dataset.live;
 if (live) watch(live);
 
+const every = Number(document.body.dataset.refresh);
+if (every) renew(every * 1_000);
+
 const names = document.querySelector(".cpis-who") || live;
 if (names) blurWhenIdle(60_000);
 
@@ -63,6 +66,25 @@ function watch(address) {
       }, 300);
     }
   }
+}
+
+// renew asks for the page again from time to time, for as long as somebody is there, and
+// never under the hands of whoever fills in a form.
+function renew(after) {
+  const away = 14 * 60_000;
+  let touched = Date.now();
+  for (const kind of ["pointerdown", "pointermove", "keydown", "scroll"]) addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
+  const timer = setInterval(async () => {
+    if (Date.now() - touched > away || document.activeElement?.closest("main form")) return;
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => undefined);
+    if (!answer?.ok) return;
+    if (answer.redirected) { location.reload(); return; }
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const link = document.activeElement?.closest("main a")?.getAttribute("href");
+    document.querySelector("main").replaceChildren(...next.querySelector("main").childNodes);
+    if (link) document.querySelector(`main a[href="${CSS.escape(link)}"]`)?.focus();
+    if (!next.body.dataset.refresh) clearInterval(timer);
+  }, after);
 }
 
 // replace puts new rows in place, and leaves whoever works with the old ones where they are.
