@@ -95,6 +95,17 @@ const (
 	PlanUnborn          PlanType = "UNBORN" // SNOMED CT 818901000000100, held on the mother
 )
 
+// Words is what the national value set calls the plan (England-ChildProtectionPlan).
+func (t PlanType) Words() string {
+	switch t {
+	case PlanChildProtection:
+		return "Subject to child protection plan"
+	case PlanLookedAfter:
+		return "Looked after child"
+	}
+	return "Unborn child subject to child protection plan"
+}
+
 // State is one of the six answers a care setting can get.
 type State string
 

@@ -156,7 +156,7 @@ func (w *writer) observe(code, sub, value string) {
 }
 
 func (w *writer) plan(sub string, p schemas.Plan) {
-	w.observe(obxPlan, sub, string(p.PlanType)+"^"+planName(p.PlanType)+"^"+replySystem)
+	w.observe(obxPlan, sub, string(p.PlanType)+"^"+p.PlanType.Words()+"^"+replySystem)
 	w.observe(obxSince, sub, string(p.PlanStart))
 	w.observe(obxEnded, sub, string(p.PlanEnd))
 	if p.Authority != "" {
@@ -168,14 +168,4 @@ func (w *writer) plan(sub string, p schemas.Plan) {
 	if !p.LastLoadAt.IsZero() {
 		w.observe(obxLastLoad, sub, p.LastLoadAt.Format("20060102150405-0700"))
 	}
-}
-
-func planName(t schemas.PlanType) string {
-	switch t {
-	case schemas.PlanChildProtection:
-		return "Subject to child protection plan"
-	case schemas.PlanLookedAfter:
-		return "Looked after child"
-	}
-	return "Unborn child subject to child protection plan"
 }

@@ -80,7 +80,7 @@ func cards(plans []Plan) []contactCard {
 
 // Words says of a plan what it is, and since when.
 func (p Plan) Words() string {
-	text := planName(p.Type)
+	text := p.Type.Words()
 	switch {
 	case p.Ended != "":
 		text += ", ended " + p.Ended.Words()

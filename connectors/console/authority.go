@@ -261,15 +261,23 @@ func (f draft) request(w *identity.Worker, check bool) socialcare.Request {
 	return socialcare.Request{Authority: w.Authority, Format: f.format, Body: bytes.NewReader(f.text), Full: f.full, By: w.ID, Check: check}
 }
 
-// sendPlans takes a file that was checked.
-func (c *Console) sendPlans(w http.ResponseWriter, r *http.Request) {
+// draft is the checked file that a form is about, and who checked it.
+func (c *Console) draft(w http.ResponseWriter, r *http.Request) (*identity.Worker, draft, bool) {
 	worker, ok := c.own(w, r, identity.SendPlans)
 	if !ok {
-		return
+		return nil, draft{}, false
 	}
 	f, ok := c.drafts.get(r.PostFormValue("draft"), worker)
 	if !ok {
-		c.showPlans(w, r, http.StatusGone, "The file is not held any more: nothing of it was taken. Choose it again.")
+		c.showPlans(w, r, http.StatusGone, "The file is not held any more, and nothing was done. Choose it again.")
+	}
+	return worker, f, ok
+}
+
+// sendPlans takes a file that was checked.
+func (c *Console) sendPlans(w http.ResponseWriter, r *http.Request) {
+	worker, f, ok := c.draft(w, r)
+	if !ok {
 		return
 	}
 	result, err := c.authority.Care.Take(r.Context(), f.request(worker, false))
@@ -284,13 +292,8 @@ func (c *Console) sendPlans(w http.ResponseWriter, r *http.Request) {
 
 // planRows gives a file back, each row with its code and what to do.
 func (c *Console) planRows(w http.ResponseWriter, r *http.Request) {
-	worker, ok := c.own(w, r, identity.SendPlans)
+	worker, f, ok := c.draft(w, r)
 	if !ok {
-		return
-	}
-	f, ok := c.drafts.get(r.PostFormValue("draft"), worker)
-	if !ok {
-		c.showPlans(w, r, http.StatusGone, "The file is not held any more. Check it again for its rows.")
 		return
 	}
 	result, err := c.authority.Care.Take(r.Context(), f.request(worker, true))

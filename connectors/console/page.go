@@ -93,7 +93,7 @@ func (p *printer) functions() template.FuncMap {
 		"when": func(t time.Time) string { return c().when(t) }, "ago": func(t time.Time) string { return c().ago(t) }, "hour": func(t time.Time) string { return c().hour(t) },
 		"at":  func(t *time.Time) time.Time { return *t },
 		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) }, "age": func(d schemas.Date) string { return c().age(d) }, "day": schemas.Date.Words,
-		"number": threeThreeFour, "surname": surname, "dial": dial, "setting": settingName, "plan": planName, "notice": noticeName, "sentence": func(v any) string { return sentence(fmt.Sprint(v)) },
+		"number": threeThreeFour, "surname": surname, "dial": dial, "setting": settingName, "plan": schemas.PlanType.Words, "notice": noticeName, "sentence": func(v any) string { return sentence(fmt.Sprint(v)) },
 		"count":   func(n any, what string) string { return counted(n, what) },
 		"explain": func(code any) schemas.Entry { e, _ := schemas.Explain(fmt.Sprint(code)); return e },
 	}
@@ -101,11 +101,11 @@ func (p *printer) functions() template.FuncMap {
 
 // page is what every page has.
 type page struct {
-	Title   string
-	Active  string // the entry of the menu that the page belongs to
-	Worker  *identity.Worker
-	Menu    []entry
-	Demo    bool
+	Title  string
+	Active string // the entry of the menu that the page belongs to
+	Worker *identity.Worker
+	Menu   []entry
+	Demo   bool
 	// Live is where a browser with scripts hears of changes; one without asks again after
 	// Refresh seconds. Without Live it is scripts that ask, for as long as somebody is there:
 	// a page that asks by itself would keep them signed in.

@@ -64,17 +64,6 @@ func sentence(name string) string {
 	return strings.ToUpper(words[:1]) + words[1:]
 }
 
-// planName is a type of plan in words.
-func planName(t schemas.PlanType) string {
-	switch t {
-	case schemas.PlanChildProtection:
-		return "Subject to child protection plan"
-	case schemas.PlanLookedAfter:
-		return "Looked after child"
-	}
-	return "Unborn child subject to child protection plan"
-}
-
 // noticeName is what an authority is told of, in words.
 func noticeName(k schemas.NoticeKind) string {
 	switch k {

@@ -121,13 +121,14 @@ type (
 
 // planCode is a type of plan in SNOMED CT (ValueSet England-ChildProtectionPlan).
 func planCode(t schemas.PlanType) coding {
+	code := "818901000000100"
 	switch t {
 	case schemas.PlanChildProtection:
-		return coding{systemSNOMED, "342191000000101", "Subject to child protection plan"}
+		code = "342191000000101"
 	case schemas.PlanLookedAfter:
-		return coding{systemSNOMED, "764841000000100", "Looked after child"}
+		code = "764841000000100"
 	}
-	return coding{systemSNOMED, "818901000000100", "Unborn child subject to child protection plan"}
+	return coding{systemSNOMED, code, t.Words()}
 }
 
 // careTeamOf writes a plan as the guide maps it: the emergency duty team's number has use
