@@ -33,7 +33,7 @@ func (s *system) openPages(mux *identity.Mux, door *notice.Door) error {
 	s.people = identity.NewSignIn(c, s.serves, time.Now, s.log)
 	s.people.Told, s.people.Authority = s.signedIn, s.authorityOf
 	who := clerk{s, book}
-	desk := console.NewDesk(who, who, time.Now, s.log)
+	desk := console.NewDesk(who, time.Now, s.log)
 	pages, err := console.New(console.Config{Desk: desk, Boards: who, Around: who, Live: live, Place: book.Place(), Now: time.Now, Log: s.log, Demo: c.Practice, People: s.people,
 		Authority: console.Authority{Care: s.care, Door: door, Superseded: s.superseded, Notices: who.noticesOf}, Engine: newEngine(s).console()})
 	if err != nil {

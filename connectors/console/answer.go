@@ -139,7 +139,7 @@ func (c *Console) feedback(w http.ResponseWriter, r *http.Request) {
 	// and needs the same right.
 	shown, err := c.desk.Open(r.Context(), worker, r.PostFormValue("handle"))
 	if err == nil {
-		err = c.desk.past.Tell(r.Context(), worker, shown.outcome, about, what)
+		err = c.desk.store.Tell(r.Context(), worker, shown.outcome, about, what)
 	}
 	if err != nil {
 		c.refused(w, r, err)

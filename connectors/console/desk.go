@@ -14,54 +14,6 @@ import (
 	"cpis/schemas"
 )
 
-// Store is what the desk needs of the broker. All methods are safe for concurrent use.
-type Store interface {
-	// Find gives an answer of the last days that shows a plan, its details sealed;
-	// ErrNoAnswer where there is none.
-	Find(outcomeID string) (schemas.Outcome, error)
-	// Of lists such answers about somebody, the newest first.
-	Of(n schemas.NHSNumber) ([]schemas.Outcome, error)
-	// Registered reports whether somebody was registered in the last day where covers
-	// says yes; where it cannot be told it is taken to be so.
-	Registered(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
-	// Here reports whether it is certain that somebody was registered in the last day where
-	// covers says yes; Restricted whether any such registration says that where the person
-	// is must not be known.
-	Here(n schemas.NHSNumber, covers func(schemas.ODSCode) bool) bool
-	Restricted(n schemas.NHSNumber) bool
-	// Details opens what an answer shows.
-	Details(o schemas.Outcome) (schemas.Details, error)
-	// Viewed puts on record that an answer is opened. nil means durable.
-	Viewed(ctx context.Context, o schemas.Outcome, w *identity.Worker, silent, glass bool) error
-	// Plans are those that are shared of somebody now, whoever registered them.
-	Plans(ctx context.Context, n schemas.NHSNumber) ([]schemas.Plan, error)
-	// Tried puts on record what somebody tried that showed nothing. nil means durable.
-	Tried(ctx context.Context, w *identity.Worker, action schemas.Action, code schemas.Code) error
-	// Broken puts on record that somebody broke the glass, and tells the authorities
-	// whose plans it shows. nil means that both is durable.
-	Broken(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, why GlassReason) error
-	// Reviews lists what wants looking at of an organisation: broken glass and findings.
-	Reviews(ctx context.Context, covers func(schemas.ODSCode) bool) ([]ReviewItem, error)
-	// Reviewed puts on record what somebody says of an item. nil means durable.
-	Reviewed(ctx context.Context, w *identity.Worker, item, verdict string) error
-}
-
-// Past is what is on record about people. All methods are safe for concurrent use.
-type Past interface {
-	// History lists what is on record about somebody and is shown, in a time, the newest
-	// first, at most limit of it; more says that there is older.
-	History(ctx context.Context, n schemas.NHSNumber, from, until time.Time, limit int) (list []Event, more bool, err error)
-	// Did puts on record what somebody does with what is known of a person; code is of a
-	// closed list, and silent keeps it out of the history that is shown. nil means durable.
-	Did(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, action schemas.Action, code string, silent bool) error
-	// Read puts on record that somebody read plans which no answer shows, and tells the
-	// authorities unless it is silent. nil means that both is durable.
-	Read(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, plans []schemas.Plan, silent bool) error
-	// Tell tells the authorities of an answer that something is not right. nil means that
-	// it is durable, and on record.
-	Tell(ctx context.Context, w *identity.Worker, o schemas.Outcome, about schemas.AuthorityCode, what schemas.Feedback) error
-}
-
 // ErrNoAnswer means that there is no such answer.
 var ErrNoAnswer = errors.New("no such answer")
 
@@ -102,7 +54,6 @@ const (
 // Desk decides what people see. Safe for concurrent use.
 type Desk struct {
 	store Store
-	past  Past
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -117,8 +68,8 @@ type pane struct {
 }
 
 // NewDesk makes one.
-func NewDesk(store Store, past Past, now func() time.Time, log *slog.Logger) *Desk {
-	return &Desk{store: store, past: past, now: now, log: log, glass: map[pane]time.Time{}}
+func NewDesk(store Store, now func() time.Time, log *slog.Logger) *Desk {
+	return &Desk{store: store, now: now, log: log, glass: map[pane]time.Time{}}
 }
 
 // Shown is an answer as somebody sees it.
@@ -342,7 +293,7 @@ func (d *Desk) seen(ctx context.Context, w *identity.Worker, n schemas.NHSNumber
 			return d.store.Viewed(ctx, o, w, silent, state == identity.Glass)
 		}
 	}
-	return d.past.Read(ctx, w, n, plans, silent)
+	return d.store.Read(ctx, w, n, plans, silent)
 }
 
 // Looked lists who has looked at somebody, the newest first: views alone.
@@ -354,10 +305,10 @@ func (d *Desk) Looked(ctx context.Context, w *identity.Worker, n schemas.NHSNumb
 	if identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
 		return nil, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
 	}
-	if err := d.past.Did(ctx, w, n, schemas.ActionHistoryRead, "", silent); err != nil {
+	if err := d.store.Did(ctx, w, n, schemas.ActionHistoryRead, "", silent); err != nil {
 		return nil, d.unrecorded(err)
 	}
-	list, _, err := d.past.History(ctx, n, time.Unix(0, 0), d.now().Add(time.Minute), timeSeen)
+	list, _, err := d.store.History(ctx, n, time.Unix(0, 0), d.now().Add(time.Minute), timeSeen)
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func newDesk(t *testing.T) (*Desk, *counter, *time.Time) {
 	add("elsewhere", "RYY01", time.Minute, n, false)
 	add("restricted", "RXX01", time.Minute, other, true)
 	clock := now
-	return NewDesk(c, c, func() time.Time { return clock }, slog.New(slog.DiscardHandler)), c, &clock
+	return NewDesk(c, func() time.Time { return clock }, slog.New(slog.DiscardHandler)), c, &clock
 }
 
 func worker(now time.Time, roles ...identity.Role) *identity.Worker {

@@ -61,8 +61,8 @@ func (e Event) Why() string {
 	return ""
 }
 
-// Findings are what somebody may say of a history they have read.
-func Findings() []string {
+// Remarks are what somebody may say of a history they have read.
+func Remarks() []string {
 	return []string{"NO_CONCERN_FROM_THIS_LIST", "SPOKE_TO_AUTHORITY", "SPOKE_TO_CARE_SETTINGS", "KEEP_WATCHING"}
 }
 
@@ -144,14 +144,14 @@ func (d *Desk) History(ctx context.Context, w *identity.Worker, s subject, from,
 	if err != nil || identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
 		return History{}, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
 	}
-	if err := d.past.Did(ctx, w, n, schemas.ActionHistoryRead, "", false); err != nil {
+	if err := d.store.Did(ctx, w, n, schemas.ActionHistoryRead, "", false); err != nil {
 		return History{}, d.unrecorded(err)
 	}
 	h := History{number: n}
-	if h.List, h.More, err = d.past.History(ctx, n, from, until, limit); err != nil {
+	if h.List, h.More, err = d.store.History(ctx, n, from, until, limit); err != nil {
 		return History{}, err
 	}
-	lately, _, err := d.past.History(ctx, n, d.now().Add(-weeksSeen*7*24*time.Hour), d.now().Add(time.Minute), timeSeen)
+	lately, _, err := d.store.History(ctx, n, d.now().Add(-weeksSeen*7*24*time.Hour), d.now().Add(time.Minute), timeSeen)
 	if err != nil {
 		return History{}, err
 	}
@@ -164,7 +164,7 @@ func (d *Desk) Lately(ctx context.Context, w *identity.Worker, s Shown) (words s
 	if identity.May(w.Roles, identity.SeeHistory, s.record) != identity.Allowed {
 		return "", false, nil
 	}
-	list, _, err := d.past.History(ctx, s.who.Number, d.now().Add(-sentenceOf), d.now().Add(time.Minute), timeSeen)
+	list, _, err := d.store.History(ctx, s.who.Number, d.now().Add(-sentenceOf), d.now().Add(time.Minute), timeSeen)
 	if err != nil {
 		return "", true, err
 	}
@@ -232,7 +232,7 @@ type historyPage struct {
 
 // askedFor reads whose history is asked for, from a form.
 func (c *Console) askedFor(r *http.Request) (historyPage, subject, time.Time, time.Time) {
-	h := historyPage{Asked: true, Handle: r.PostFormValue("handle"), Number: r.PostFormValue("nhs_number"), From: r.PostFormValue("from"), To: r.PostFormValue("to"), Findings: Findings()}
+	h := historyPage{Asked: true, Handle: r.PostFormValue("handle"), Number: r.PostFormValue("nhs_number"), From: r.PostFormValue("from"), To: r.PostFormValue("to"), Findings: Remarks()}
 	s := subject{handle: h.Handle}
 	from, until := time.Unix(0, 0), c.now().Add(time.Minute)
 	if h.Handle == "" {
@@ -294,7 +294,7 @@ func (c *Console) history(w http.ResponseWriter, r *http.Request) {
 // historyCSV writes a history as a table. It names who looked, and not the person.
 func (c *Console) historyCSV(w http.ResponseWriter, r *http.Request, h History) {
 	worker := identity.From(r.Context()).Worker
-	if err := c.desk.past.Did(r.Context(), worker, h.number, schemas.ActionHistoryTaken, "", true); err != nil {
+	if err := c.desk.store.Did(r.Context(), worker, h.number, schemas.ActionHistoryTaken, "", true); err != nil {
 		c.refused(w, r, c.desk.unrecorded(err))
 		return
 	}
@@ -325,7 +325,7 @@ func (c *Console) historyReviewed(w http.ResponseWriter, r *http.Request) {
 	worker := identity.From(r.Context()).Worker
 	h, s, from, until := c.askedFor(r)
 	said := r.PostFormValue("finding")
-	if h.Problem != "" || !slices.Contains(Findings(), said) {
+	if h.Problem != "" || !slices.Contains(Remarks(), said) {
 		c.refused(w, r, &schemas.Refusal{Code: "CPIS-W001", Location: "finding", Reason: "none of the list"})
 		return
 	}
@@ -334,7 +334,7 @@ func (c *Console) historyReviewed(w http.ResponseWriter, r *http.Request) {
 		err = c.desk.refused(r.Context(), worker, "CPIS-W006", "this history is not yours to review")
 	}
 	if err == nil {
-		err = c.desk.past.Did(r.Context(), worker, n, schemas.ActionHistoryChecked, said, false)
+		err = c.desk.store.Did(r.Context(), worker, n, schemas.ActionHistoryChecked, said, false)
 	}
 	if err == nil {
 		h.History, err = c.desk.History(r.Context(), worker, s, from, until, lastSeen, c.place)
