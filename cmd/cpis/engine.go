@@ -61,10 +61,16 @@ func (e *engine) run(ctx context.Context) error {
 	defer tick.Stop()
 	var wait sync.WaitGroup
 	defer wait.Wait()
+	failed := 0
 	for measure := true; ; {
 		if measure {
-			if err := e.sample(ctx); err != nil && ctx.Err() == nil {
-				e.log.Warn("the flow cannot be measured", "error", err)
+			switch err := e.sample(ctx); {
+			case err == nil:
+				failed = 0
+			case ctx.Err() == nil:
+				if failed++; failed == 2 { // once is how a cluster begins, or changes its mind
+					e.log.Warn("the flow cannot be measured", "error", err)
+				}
 			}
 		}
 		measure = false
