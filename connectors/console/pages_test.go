@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -230,6 +231,50 @@ func TestTheBoardSaysAllSixAnswersInWords(t *testing.T) {
 	}
 	if status, _ := f.get(c, "/board?at=elsewhere"); status != http.StatusForbidden {
 		t.Errorf("a board of another organisation: %d", status)
+	}
+}
+
+// TestPagesAreForTheirRoles asks for every page, and for everything that a page does, as
+// those whose work it is not.
+func TestPagesAreForTheirRoles(t *testing.T) {
+	f := newFront(t)
+	const visitor, privacy, analyst, engineer = "555000000003", "555000000005", "555000000006", "555000000010"
+	everybody := []string{nurse, visitor, lead, privacy, analyst, operator, engineer}
+	browsers := map[string]*http.Client{}
+	for _, id := range everybody {
+		browsers[id] = f.signIn(id)
+	}
+	authority := []string{} // nobody here is of one
+	for route, allowed := range map[string][]string{
+		"GET /board": {nurse, visitor, lead}, "GET /board/rows": {nurse, visitor, lead}, "GET /board/live": {nurse, visitor, lead}, "POST /answer": {nurse, visitor, lead}, "POST /answer/feedback": {nurse, visitor, lead},
+		"GET /history": {nurse, lead}, "POST /history": {nurse, lead}, "POST /history/reviewed": {nurse, lead}, "GET /glass": {nurse, lead}, "POST /glass": {nurse, lead}, "GET /reviews": {lead, privacy}, "POST /reviews/done": {lead, privacy},
+		"GET /authority": authority, "GET /authority/plans": authority, "POST /authority/plans/check": authority, "POST /authority/plans/send": authority, "POST /authority/plans/rows": authority, "GET /authority/files/1": authority,
+		"POST /authority/files/1/approve": authority, "GET /authority/contacts": authority, "POST /authority/contacts": authority, "GET /authority/notices": authority, "POST /authority/notices/answer": authority,
+		"GET /operations": {operator}, "GET /operations/letters": {operator}, "POST /operations/letters/replay": {operator}, "GET /operations/message": {operator}, "POST /operations/message": {operator}, "GET /operations/ledger": {operator},
+		"GET /connect": {operator, engineer}, "POST /connect": {operator, engineer}, "GET /connect/ward": {operator, engineer},
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		for _, id := range everybody {
+			if slices.Contains(allowed, id) {
+				continue
+			}
+			status, page := 0, ""
+			if method == http.MethodGet {
+				status, page = f.get(browsers[id], path)
+			} else {
+				status, page = f.post(browsers[id], path, url.Values{"handle": {"now"}, "what": {"NUMBER_WRONG"}, "nhs_number": {childNumber}, "reason": {"LIFE_AT_RISK"}, "finding": {"KEEP_WATCHING"}, "verdict": {"GOOD_REASON"}, "item": {"1"}, "id": {"1"}})
+			}
+			if status != http.StatusForbidden || strings.Contains(page, "Aford") {
+				t.Errorf("%s as %s: %d", route, id, status)
+			}
+		}
+	}
+	// An engineer's feeds are those of their trust.
+	if status, _ := f.get(browsers[engineer], "/connect/ward"); status != http.StatusOK {
+		t.Errorf("their own feed: %d", status)
+	}
+	if status, _ := f.get(browsers[engineer], "/connect/elsewhere"); status != http.StatusForbidden {
+		t.Errorf("another trust's feed: %d", status)
 	}
 }
 

@@ -512,9 +512,11 @@ func TestATokenOfThePersonInFrontOfIt(t *testing.T) {
 	for token, id := range map[string]string{"nurse": "555000000001", "porter": "555000000008", "weak": "555000000009", "social": "555000000011"} {
 		d.practice.tokens[token] = of(id)
 	}
-	elsewhere := of("555000000001")
-	elsewhere.Org = "RZZ"
-	d.practice.tokens["elsewhere"] = elsewhere
+	for token, change := range map[string]struct{ id, org string }{"elsewhere": {"555000000001", "RZZ"}, "a nurse there": {"555000000001", "E06A"}, "social work here": {"555000000011", "RXX01"}} {
+		moved := of(change.id)
+		moved.Org = change.org
+		d.practice.tokens[token] = moved
+	}
 	ask := func(header string, from Caller) (*Worker, error) {
 		r := httptest.NewRequest(http.MethodGet, d.URL+"/cpis/FHIR/R4/CareTeam", nil)
 		r.Header.Set("Authorization", header)
@@ -536,6 +538,7 @@ func TestATokenOfThePersonInFrontOfIt(t *testing.T) {
 	}{
 		"no token": {"", local}, "an empty token": {"Bearer ", local}, "another scheme": {"Basic nurse", local}, "an unknown token": {"Bearer other", local},
 		"without a right": {"Bearer porter", local}, "not proved well enough": {"Bearer weak", local}, "of an organisation that is not served": {"Bearer elsewhere", local},
+		"a nurse's right at an authority": {"Bearer a nurse there", local}, "a social worker's job at a hospital": {"Bearer social work here", local},
 		"another trust's application": {"Bearer nurse", Caller{Kind: Provider, Code: "RYY"}}, "an application of one site, and the person of another": {"Bearer nurse", Caller{Kind: Provider, Code: "RXX02"}},
 	} {
 		if w, err := ask(try.header, try.from); err == nil || w != nil {
