@@ -198,14 +198,9 @@ func (c clerk) Reviews(ctx context.Context, covers func(schemas.ODSCode) bool) (
 		if a.Kind != schemas.AuditFinding {
 			item.Reason = a.Event
 		}
-		if item.Worker, err = c.actor(a); err != nil {
-			return nil, err
-		}
+		item.Worker = c.actor(a)
 		if s, ok := said[a.AuditID]; ok {
-			item.Verdict, item.ReviewedAt = s.Event, s.At
-			if item.ReviewedBy, err = c.actor(s); err != nil {
-				return nil, err
-			}
+			item.Verdict, item.ReviewedAt, item.ReviewedBy = s.Event, s.At, c.actor(s)
 		}
 		out = append(out, item)
 	}
@@ -215,16 +210,19 @@ func (c clerk) Reviews(ctx context.Context, covers func(schemas.ODSCode) bool) (
 // maxReviews is how many findings of all organisations are looked at.
 const maxReviews = 1000
 
+// unreadable stands for a name whose key is gone: that somebody acted is on record still.
+const unreadable = "Somebody whose name cannot be read any more"
+
 // actor is who an audit record says acted, in words; empty where nobody did by hand.
-func (c clerk) actor(a schemas.Audit) (string, error) {
+func (c clerk) actor(a schemas.Audit) string {
 	if len(a.SealedActor) == 0 {
-		return "", nil
+		return ""
 	}
 	who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)
 	if err != nil {
-		return "", err
+		return unreadable
 	}
-	return who.WorkerName + " (" + who.WorkerID + ")", nil
+	return who.WorkerName + " (" + who.WorkerID + ")"
 }
 
 // Reviewed puts on record what somebody says of an item.
@@ -249,14 +247,14 @@ func (c clerk) History(ctx context.Context, n schemas.NHSNumber, from, until tim
 		if len(out) == limit {
 			return out, true, nil
 		}
-		e := console.Event{ID: a.AuditID, At: a.At, Kind: a.Kind, Action: a.Action, Organisation: cmp.Or(a.Organisation, string(a.ODS)), Setting: a.Setting, Role: a.Role, Trigger: a.Event,
+		_, authority := c.authorityOf(schemas.ODSCode(a.Organisation))
+		e := console.Event{Authority: authority, ID: a.AuditID, At: a.At, Kind: a.Kind, Action: a.Action, Organisation: cmp.Or(a.Organisation, string(a.ODS)), Setting: a.Setting, Role: a.Role, Trigger: a.Event,
 			Visit: a.Kind == schemas.AuditDecision && !a.Repeat && a.Corrects == ""}
 		if len(a.SealedActor) > 0 {
-			who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor)
-			if err != nil {
-				return nil, false, err
+			e.Name = unreadable
+			if who, err := c.keys.OpenAccess(schemas.TopicAudit, "", a.AuditID, a.SealedActor); err == nil {
+				e.Name, e.Role = who.WorkerName, who.WorkerRole
 			}
-			e.Name, e.Role = who.WorkerName, who.WorkerRole
 		}
 		out = append(out, e)
 	}

@@ -59,10 +59,12 @@ type phone struct{ Number, Whose string }
 func cards(plans []Plan) []contactCard {
 	var out []contactCard
 	for _, p := range plans {
-		i := slices.IndexFunc(out, func(c contactCard) bool { return c.AuthorityCode == p.Authority && c.First.Number == p.RingNow })
+		i := slices.IndexFunc(out, func(c contactCard) bool { return c.AuthorityCode == p.Authority })
 		if i < 0 {
 			c := contactCard{AuthorityCode: p.Authority, Name: p.AuthorityName, First: phone{p.RingNow, ""}}
 			switch {
+			case p.RingNow == schemas.Withheld: // no number
+				c.First.Number = ""
 			case p.RingNow == p.OfficePhone && p.OfficePhone != "":
 				c.First.Whose, c.Second = "office", phone{p.EmergencyPhone, "emergency duty team, out of hours"}
 			case p.EmergencyPhone != "":
@@ -116,6 +118,11 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request) {
 
 func (c *Console) showAnswer(w http.ResponseWriter, r *http.Request, shown Shown, done string) {
 	a := answerPage{Shown: shown, Tag: tagOf(&shown.outcome, true), Words: shown.outcome.Words(), Who: shown.who, Contacts: cards(shown.Plans), Told: c.told.Told(shown.Handle), Feedbacks: schemas.Feedbacks(), Done: done}
+	if shown.Withheld { // who was told would name the authority
+		for i := range a.Told {
+			a.Told[i].Authority = "The local authority"
+		}
+	}
 	for i := range a.Contacts {
 		a.Contacts[i].Confirmed = c.told.Confirmed(a.Contacts[i].AuthorityCode)
 	}

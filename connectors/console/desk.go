@@ -312,6 +312,7 @@ func (d *Desk) Looked(ctx context.Context, w *identity.Worker, n schemas.NHSNumb
 	if err != nil {
 		return nil, err
 	}
+	d.withhold(w, n, state, list)
 	out := []Event{}
 	for _, e := range list {
 		if (e.Kind == schemas.AuditView || e.Action == schemas.ActionPlansRead) && len(out) < limit {

@@ -21,6 +21,7 @@ type Event struct {
 	Kind         schemas.AuditKind
 	Action       schemas.Action
 	Organisation string // that acted, or where the person was registered
+	Authority    bool   // it is a local authority
 	Setting      schemas.CareSetting
 	Name, Role   string // of whoever acted, empty where nobody did by hand
 	Trigger      string // event of the message, or one of a closed list
@@ -151,12 +152,27 @@ func (d *Desk) History(ctx context.Context, w *identity.Worker, s subject, from,
 	if h.List, h.More, err = d.store.History(ctx, n, from, until, limit); err != nil {
 		return History{}, err
 	}
+	d.withhold(w, n, state, h.List)
 	lately, _, err := d.store.History(ctx, n, d.now().Add(-weeksSeen*7*24*time.Hour), d.now().Add(time.Minute), timeSeen)
 	if err != nil {
 		return History{}, err
 	}
 	h.Sentence, h.Chart = pattern(lately, d.now()), chartOf(lately, d.now(), place)
 	return h, nil
+}
+
+// withhold takes local authorities out of what is on record about somebody of whom it must
+// not be known where they are: which authority looks betrays it, as its name on a plan
+// does. It is left to those who see what is hidden, and to authorities' own people.
+func (d *Desk) withhold(w *identity.Worker, n schemas.NHSNumber, state identity.RecordState, list []Event) {
+	if w.Authority != "" || identity.May(w.Roles, identity.SeeHidden, state) == identity.Allowed || !d.store.Restricted(n) {
+		return
+	}
+	for i := range list {
+		if e := &list[i]; e.Authority {
+			e.Organisation, e.Name, e.Role = "A local authority", "Not named", ""
+		}
+	}
 }
 
 // Lately is the history of the person of an answer in a sentence, for who has opened it.

@@ -48,7 +48,10 @@ func (ward) Freshness() Freshness {
 	return Freshness{Authorities: 2, Lately: 1, Late: []string{"Beeshire County"}, Whole: true}
 }
 
-func (ward) Told(string) []Told                           { return nil }
+func (ward) Told(string) []Told {
+	return []Told{{Authority: "Aford Council", What: schemas.NoticeAttendance}}
+}
+
 func (ward) Confirmed(schemas.AuthorityCode) schemas.Date { return "" }
 
 // front is the pages behind a real sign-in, at a clock of the test's own.
@@ -374,6 +377,33 @@ func TestWhoReadsAHistory(t *testing.T) {
 	c.down = true
 	if _, err := desk.History(context.Background(), worker(now, identity.Unscheduled), subject{number: child}, time.Time{}, now, lastSeen, time.UTC); codeOf(err) != "CPIS-W007" {
 		t.Errorf("while nothing can be put on record: %v", err)
+	}
+}
+
+// TestWhoLooksDoesNotBetrayWhereSomebodyIs: of somebody restricted neither the answer, nor
+// who was told, nor who has looked names the authority, but to those who see what is hidden.
+func TestWhoLooksDoesNotBetrayWhereSomebodyIs(t *testing.T) {
+	f := newFront(t)
+	events := []Event{{Kind: schemas.AuditAccess, Action: schemas.ActionHistoryRead, At: f.clock(), Authority: true, Organisation: "E06A", Name: "S. Social", Role: "R9006 Social worker of Aford Council"},
+		{Kind: schemas.AuditView, At: f.clock(), Organisation: "RXX01", Name: "C. Nurse"}}
+	for id, names := range map[string]bool{nurse: false, lead: true} {
+		c := f.signIn(id)
+		f.desk.events = slices.Clone(events)
+		status, answer := f.post(c, "/answer", url.Values{"handle": {"restricted"}})
+		f.desk.events = slices.Clone(events)
+		status2, history := f.post(c, "/history", url.Values{"handle": {"restricted"}})
+		if status != http.StatusOK || status2 != http.StatusOK || !strings.Contains(history, "C. Nurse") {
+			t.Fatalf("%d %d", status, status2)
+		}
+		if strings.Contains(answer, "Aford") != names || strings.Contains(history, "S. Social") != names || strings.Contains(history, "Aford") != names || strings.Contains(history, "E06A") != names {
+			t.Errorf("as %s the authority is named: answer %v, history %v", id, strings.Contains(answer, "Aford"), strings.Contains(history, "Aford") || strings.Contains(history, "E06A"))
+		}
+		if !names && (!strings.Contains(answer, "The local authority was told") || !strings.Contains(history, "A local authority")) {
+			t.Error("that somebody was told, and looked, is not said")
+		}
+		if !names && (strings.Contains(answer, "tel:") || !strings.Contains(answer, "Ask your safeguarding lead")) {
+			t.Error("there is a number to ring, of nobody")
+		}
 	}
 }
 
