@@ -227,7 +227,8 @@ func (d *Desk) Break(ctx context.Context, w *identity.Worker, n schemas.NHSNumbe
 		}
 	}
 	d.glass[pane{w.ID, n}] = until
-	return plansOf(plans), until, nil
+	hidden := identity.May(w.Roles, identity.SeeHidden, identity.Glass) == identity.Allowed
+	return plansOf(schemas.Details{Plans: plans, Restricted: d.store.Restricted(n)}.Shown(hidden)), until, nil
 }
 
 // Reviews lists what wants looking at of somebody's organisation.

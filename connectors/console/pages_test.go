@@ -407,6 +407,23 @@ func TestWhoLooksDoesNotBetrayWhereSomebodyIs(t *testing.T) {
 	}
 }
 
+// TestBrokenGlassDoesNotBetrayItEither breaks it for somebody restricted.
+func TestBrokenGlassDoesNotBetrayItEither(t *testing.T) {
+	desk, _, _ := newDesk(t)
+	restricted, _ := schemas.ParseNHSNumber("9990000042")
+	child, _ := schemas.ParseNHSNumber(childNumber)
+	for _, c := range []struct {
+		role  identity.Role
+		n     schemas.NHSNumber
+		named bool
+	}{{identity.Unscheduled, restricted, false}, {identity.SafeguardingLead, restricted, true}, {identity.Unscheduled, child, true}} {
+		plans, _, err := desk.Break(context.Background(), worker(desk.now(), c.role), c.n, "LIFE_AT_RISK")
+		if err != nil || len(plans) != 1 || (plans[0].AuthorityName == "Aford") != c.named || !c.named && plans[0].RingNow != schemas.Withheld {
+			t.Errorf("%s: %+v %v", c.role, plans, err)
+		}
+	}
+}
+
 // TestReadingPlansByNumber is what the national shapes stand on.
 func TestReadingPlansByNumber(t *testing.T) {
 	desk, c, _ := newDesk(t)
