@@ -65,12 +65,13 @@ the state is kept over restarts; without, nothing is.`,
 	return c
 }
 
-// demoFeeds are seven senders, one for each care setting CP-IS began with, and
-// the practice feed for messages sent by hand.
+// demoFeeds are seven senders, one for each care setting CP-IS began with, whose facility
+// alone tells them apart, so that samples sent by hand arrive at one of them; and the
+// practice feed for the rest.
 func demoFeeds() []adt.Profile {
 	var out []adt.Profile
 	for i, setting := range schemas.Settings()[:7] {
-		out = append(out, adt.Profile{Name: strings.ToLower(strings.ReplaceAll(string(setting), "_", "-")), Application: "DEMO", Facility: fmt.Sprintf("RXX%02d", i+1),
+		out = append(out, adt.Profile{Name: strings.ToLower(strings.ReplaceAll(string(setting), "_", "-")), Application: "*", Facility: fmt.Sprintf("RXX%02d", i+1),
 			ODS: schemas.ODSCode(fmt.Sprintf("RXX%02d", i+1)), Setting: setting})
 	}
 	return append(out, practiceFeed())
@@ -287,7 +288,7 @@ Open the last address and be C. Nurse: Ada is on the board; open her answer, and
 what the authority sees, or O. Operator to see how it flows.
 
 Try, in another terminal%s:
-  cpis hl7 send sample:child-on-plan
+  cpis hl7 send sample:child-on-plan          the emergency department's board has her within a second
   cpis tail outcome --from beginning --until end
   cpis ledger
 `, took.Milliseconds(), st.sent, outcomes[schemas.StateIndicator], outcomes[schemas.StateIndicatorEnded], outcomes[schemas.StatePossible], notices,
