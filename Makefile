@@ -29,7 +29,7 @@ browser:
 	@set -e; \
 	env=$$(deploy/testbed/browser) || { code=$$?; [ $$code = 3 ] && [ -z "$$CPIS_REQUIRE_REAL" ] && exit 0; exit 1; }; \
 	eval "$$env"; \
-	go test -count=1 -timeout 10m -run Browser ./cmd/cpis
+	go test -v -count=1 -timeout 10m -run Browser ./cmd/cpis
 
 screens:
 	@mkdir -p connectors/console/screens
