@@ -102,7 +102,7 @@ func NewAuditCSV(w io.Writer) (func([]schemas.AuditRow) error, error) {
 			cells := []string{r.AuditID, r.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(r.Day), strconv.FormatInt(r.Hour, 10), r.Kind, r.Stream, r.Action, r.Organisation, r.Setting, r.Event, r.State, r.Reason, r.Code,
 				strconv.FormatBool(r.Silent), strconv.FormatBool(r.Repeat), r.Corrects, r.Decision, r.Registration, r.Subject, r.Worker, r.Role, r.Authorities, r.LateAuthorities, strconv.FormatInt(r.AnswerMS, 10), strconv.FormatInt(r.Count, 10)}
 			for i := range cells {
-				cells[i] = SafeCell(cells[i])
+				cells[i] = schemas.SafeCell(cells[i])
 			}
 			if err := out.Write(cells); err != nil {
 				return fmt.Errorf("write export: %w", err)
@@ -111,18 +111,6 @@ func NewAuditCSV(w io.Writer) (func([]schemas.AuditRow) error, error) {
 		out.Flush()
 		return out.Error()
 	}, nil
-}
-
-// formulaStarts are what makes a spreadsheet take a cell for a formula (OWASP ASVS), in
-// full width too.
-const formulaStarts = "=+-@\t\r\x00＝＋－＠"
-
-// SafeCell is a cell that no spreadsheet takes for a formula.
-func SafeCell(s string) string {
-	if first := strings.IndexAny(s, formulaStarts); first == 0 {
-		return "'" + s
-	}
-	return s
 }
 
 // Small finds the small numbers of an export: published, they could tell of somebody.

@@ -12,7 +12,7 @@ import (
 type FeedDay struct {
 	Taken int64 // messages that were taken
 	Last  time.Time
-	// Seen is when something was seen first in that time, by what: an event as A04, a
+	// Seen is when something was seen last in that time, by what: an event as A04, a
 	// code, or one of the words below.
 	Seen map[string]time.Time
 }

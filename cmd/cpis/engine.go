@@ -85,20 +85,17 @@ func (e *engine) run(ctx context.Context) error {
 	}
 }
 
-// hops are the edges of the flow: who writes a topic, who reads it, and the group that
-// says how far they are.
-func hops() []struct {
+// hop is an edge of the flow: who writes a topic, who reads it, and the group that says
+// how far they are.
+type hop struct {
 	from  string
 	topic schemas.Topic
 	to    string
 	group string
-} {
-	return []struct {
-		from  string
-		topic schemas.Topic
-		to    string
-		group string
-	}{
+}
+
+func hops() []hop {
+	return []hop{
 		{"Care settings", schemas.TopicRegistration, "Matcher", groupMatcher},
 		{"Local authorities", schemas.TopicIndicator, "Index in Redis", ""},
 		{"Matcher", schemas.TopicOutcome, "Care settings", groupDelivery},

@@ -139,13 +139,17 @@ func (e *engine) try(ctx context.Context, ids []int64) (console.Trial, error) {
 
 // would says why a letter would be refused again, nil where it would pass.
 func (e *engine) would(ctx context.Context, l router.Filed) (*schemas.Refusal, error) {
-	if e.notReplayable(l) != "" {
-		return &schemas.Refusal{Code: l.Code, Location: l.Location, Reason: e.notReplayable(l)}, nil
+	if why := e.notReplayable(l); why != "" {
+		return &schemas.Refusal{Code: l.Code, Location: l.Location, Reason: why}, nil
 	}
 	if l.Origin != router.QuarantineOrigin { // a record goes back as it is: whether its cause is mended shows then
 		return nil, nil
 	}
-	raw, err := e.bytes(ctx, l)
+	loaded, err := e.letters.Load(ctx, l.Letter)
+	if err != nil {
+		return nil, err
+	}
+	_, raw, err := e.dead.Quarantined(ctx, loaded)
 	if err != nil {
 		return nil, err
 	}
@@ -161,25 +165,16 @@ func (e *engine) would(ctx context.Context, l router.Filed) (*schemas.Refusal, e
 	return nil, nil
 }
 
-func (e *engine) bytes(ctx context.Context, l router.Filed) ([]byte, error) {
-	loaded, err := e.letters.Load(ctx, l.Letter)
-	if err != nil {
-		return nil, err
-	}
-	_, raw, err := e.dead.Quarantined(ctx, loaded)
-	return raw, err
-}
-
 // replay puts letters back where they came from, each on record before it is done. One
 // that was replayed meanwhile is left.
 func (e *engine) replay(ctx context.Context, w *identity.Worker, ids []int64) (console.Trial, error) {
+	e.replaying.Lock() // a second press of the button finds the letters closed
+	defer e.replaying.Unlock()
 	list, err := e.named(ids)
 	if err != nil {
 		return console.Trial{}, err
 	}
-	e.replaying.Lock() // a second press of the button finds the letters closed
-	defer e.replaying.Unlock()
-	again, stop, err := e.retaker(ctx)
+	again, stop, err := retaker(ctx, e.publish, e.keys, e.client)
 	if err != nil {
 		return console.Trial{}, err
 	}
@@ -202,12 +197,13 @@ func (e *engine) replay(ctx context.Context, w *identity.Worker, ids []int64) (c
 	return t.trial(), nil
 }
 
-// retaker takes messages in once more, knowing what was taken in the last day.
-func (e *engine) retaker(ctx context.Context) (*router.Intake, func(), error) {
-	in := &router.Intake{Publisher: e.publish, Keys: e.keys, Receipts: router.NewReceipts(time.Now)}
+// retaker takes messages in once more, knowing what was taken in the last day: a copy that
+// came since is recognised. It follows until it is stopped.
+func retaker(ctx context.Context, publisher *router.Publisher, keys *schemas.Keyring, client *topics.Client) (*router.Intake, func(), error) {
+	in := &router.Intake{Publisher: publisher, Keys: keys, Receipts: router.NewReceipts(time.Now)}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- in.Receipts.Follow(ctx, e.client) }()
+	go func() { done <- in.Receipts.Follow(ctx, client) }()
 	stop := func() { cancel(); <-done }
 	select {
 	case <-in.Receipts.Ready():
@@ -231,7 +227,7 @@ func (e *engine) putBack(ctx context.Context, w *identity.Worker, l router.Filed
 		return err
 	}
 	if l.Origin == router.QuarantineOrigin {
-		raw, err := e.bytes(ctx, l)
+		_, raw, err := e.dead.Quarantined(ctx, loaded)
 		if err != nil {
 			return err
 		}

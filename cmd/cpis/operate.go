@@ -366,19 +366,13 @@ func (s *shell) replay(ctx context.Context, t *tools, l router.Letter, dryRun bo
 	return t.dead.Close(ctx, l, "replayed", "")
 }
 
-// takeAgain puts one quarantined message through the intake. A copy of it that
-// came since is recognised.
+// takeAgain puts one quarantined message through the intake.
 func (t *tools) takeAgain(ctx context.Context, raw []byte) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	in := &router.Intake{Publisher: t.dead.Publisher, Keys: t.keys, Receipts: router.NewReceipts(time.Now)}
-	followed := make(chan error, 1)
-	go func() { followed <- in.Receipts.Follow(ctx, t.client) }()
-	select {
-	case <-in.Receipts.Ready():
-	case err := <-followed:
+	in, stop, err := retaker(ctx, t.dead.Publisher, t.keys, t.client)
+	if err != nil {
 		return err
 	}
+	defer stop()
 	refusal, err := feed.Replay(ctx, t.config.Feeds, again{in}, raw)
 	switch {
 	case err != nil:

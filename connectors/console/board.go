@@ -56,19 +56,18 @@ const refreshEvery = 20
 
 // boardPage is a board, or the part of it that changes.
 type boardPage struct {
-	Feed      Feed
-	Others    []Feed // boards the person may see too
-	Rows      []boardRow
-	All       int
-	Page      int
-	Pages     int
-	Ready     bool
-	At        time.Time
-	Fresh     Freshness
-	Wall      bool
-	Resting   bool // nobody has done anything for long: no names
-	Flagged   int  // indicators among the rows, for a screen reader
-	FeedQuery string
+	Feed    Feed
+	Others  []Feed // boards the person may see too
+	Rows    []boardRow
+	All     int
+	Page    int
+	Pages   int
+	Ready   bool
+	At      time.Time
+	Fresh   Freshness
+	Wall    bool
+	Resting bool // nobody has done anything for long: no names
+	Flagged int  // indicators among the rows, for a screen reader
 }
 
 // boardRow is a row of a board.
@@ -91,29 +90,36 @@ func (c *Console) feedsOf(w *identity.Worker) []Feed {
 	return out
 }
 
-// boardOf puts together what somebody sees; ok is false where it is not theirs to see.
-func (c *Console) boardOf(r *http.Request) (b boardPage, ok bool) {
-	caller := identity.From(r.Context())
-	if identity.May(caller.Worker.Roles, identity.ListAnswers, identity.Recent) == identity.Denied {
+// boardFor finds the board that is asked for, and the others there are; ok is false where
+// it is not theirs to see.
+func (c *Console) boardFor(r *http.Request) (b boardPage, ok bool) {
+	worker := identity.From(r.Context()).Worker
+	if identity.May(worker.Roles, identity.ListAnswers, identity.Recent) == identity.Denied {
 		return b, false
 	}
-	q := r.URL.Query()
-	for _, f := range c.feedsOf(caller.Worker) {
-		if b.Feed.Name == "" && (q.Get("at") == "" || q.Get("at") == f.Name) {
+	at := r.URL.Query().Get("at")
+	for _, f := range c.feedsOf(worker) {
+		if b.Feed.Name == "" && (at == "" || at == f.Name) {
 			b.Feed = f
 		} else {
 			b.Others = append(b.Others, f)
 		}
 	}
-	if b.Feed.Name == "" {
+	return b, b.Feed.Name != ""
+}
+
+// boardOf puts together what somebody sees of a board.
+func (c *Console) boardOf(r *http.Request) (b boardPage, ok bool) {
+	if b, ok = c.boardFor(r); !ok {
 		return b, false
 	}
+	caller, q := identity.From(r.Context()), r.URL.Query()
 	hidden := identity.May(caller.Worker.Roles, identity.SeeHidden, identity.Recent) == identity.Allowed
 	opens := identity.May(caller.Worker.Roles, identity.OpenDetails, identity.Recent)
 	b.Page, _ = strconv.Atoi(q.Get("page"))
 	b.Page = max(b.Page, 1)
 	b.Resting = caller.Kind == identity.Resting
-	b.Wall, b.At, b.Fresh, b.FeedQuery = q.Get("wall") != "" || b.Resting, c.now(), c.boards.Freshness(), b.Feed.Name
+	b.Wall, b.At, b.Fresh = q.Get("wall") != "" || b.Resting, c.now(), c.boards.Freshness()
 	var list []Arrival
 	list, b.All, b.Ready = c.boards.Board(b.Feed.Name, b.Page-1, boardSize)
 	b.Pages = max(1, (b.All+boardSize-1)/boardSize)
@@ -141,7 +147,7 @@ func (c *Console) board(w http.ResponseWriter, r *http.Request) {
 		c.notYours(w, r)
 		return
 	}
-	pg := page{Title: settingName(b.Feed.Setting) + ", " + string(b.Feed.ODS), Active: "/board", Refresh: refreshEvery, Wide: true, Live: "/board/live?at=" + b.FeedQuery, Body: b}
+	pg := page{Title: settingName(b.Feed.Setting) + ", " + string(b.Feed.ODS), Active: "/board", Refresh: refreshEvery, Wide: true, Live: "/board/live?at=" + b.Feed.Name, Body: b}
 	name := "board"
 	if b.Wall {
 		name = "wall"
@@ -164,7 +170,7 @@ func (c *Console) boardRows(w http.ResponseWriter, r *http.Request) {
 
 // boardLive tells a board that it has changed.
 func (c *Console) boardLive(w http.ResponseWriter, r *http.Request) {
-	b, ok := c.boardOf(r)
+	b, ok := c.boardFor(r)
 	if !ok {
 		w.WriteHeader(http.StatusForbidden)
 		return

@@ -18,7 +18,6 @@ type Check struct {
 
 type connectPage struct {
 	Feeds     []Feed
-	Text      string
 	Asked     bool
 	Explained []feed.Explanation
 	Problem   string

@@ -299,21 +299,14 @@ func (d *Desk) seen(ctx context.Context, w *identity.Worker, n schemas.NHSNumber
 
 // Looked lists who has looked at somebody, the newest first: views alone.
 func (d *Desk) Looked(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, silent bool, limit int) ([]Event, error) {
-	n, state, err := d.resolve(ctx, w, subject{number: n})
+	n, state, err := d.entitled(ctx, w, subject{number: n})
 	if err != nil {
 		return nil, err
 	}
-	if identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
-		return nil, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
-	}
-	if err := d.store.Did(ctx, w, n, schemas.ActionHistoryRead, "", silent); err != nil {
-		return nil, d.unrecorded(err)
-	}
-	list, _, err := d.store.History(ctx, n, time.Unix(0, 0), d.now().Add(time.Minute), timeSeen)
+	list, _, err := d.events(ctx, w, n, state, time.Unix(0, 0), d.now().Add(time.Minute), timeSeen, silent)
 	if err != nil {
 		return nil, err
 	}
-	d.withhold(w, n, state, list)
 	out := []Event{}
 	for _, e := range list {
 		if (e.Kind == schemas.AuditView || e.Action == schemas.ActionPlansRead) && len(out) < limit {

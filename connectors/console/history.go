@@ -135,30 +135,48 @@ func (d *Desk) resolve(ctx context.Context, w *identity.Worker, s subject) (sche
 	return s.number, best, nil
 }
 
+// entitled finds who a history is asked of, and refuses whoever has no right to it.
+func (d *Desk) entitled(ctx context.Context, w *identity.Worker, s subject) (schemas.NHSNumber, identity.RecordState, error) {
+	n, state, err := d.resolve(ctx, w, s)
+	if err != nil && !errors.Is(err, ErrNoAnswer) {
+		return n, state, err
+	}
+	if err != nil || identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
+		return n, state, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
+	}
+	return n, state, nil
+}
+
 // History reads what is on record about somebody. That it is read is on record itself,
 // before it is shown.
 func (d *Desk) History(ctx context.Context, w *identity.Worker, s subject, from, until time.Time, limit int, place *time.Location) (History, error) {
-	n, state, err := d.resolve(ctx, w, s)
-	if err != nil && !errors.Is(err, ErrNoAnswer) {
+	n, state, err := d.entitled(ctx, w, s)
+	if err != nil {
 		return History{}, err
-	}
-	if err != nil || identity.May(w.Roles, identity.SeeHistory, state) != identity.Allowed {
-		return History{}, d.refused(ctx, w, "CPIS-W006", "a history is for who cares for the person now, their safeguarding lead, and the authority whose plan it is")
-	}
-	if err := d.store.Did(ctx, w, n, schemas.ActionHistoryRead, "", false); err != nil {
-		return History{}, d.unrecorded(err)
 	}
 	h := History{number: n}
-	if h.List, h.More, err = d.store.History(ctx, n, from, until, limit); err != nil {
+	if h.List, h.More, err = d.events(ctx, w, n, state, from, until, limit, false); err != nil {
 		return History{}, err
 	}
-	d.withhold(w, n, state, h.List)
 	lately, _, err := d.store.History(ctx, n, d.now().Add(-weeksSeen*7*24*time.Hour), d.now().Add(time.Minute), timeSeen)
 	if err != nil {
 		return History{}, err
 	}
 	h.Sentence, h.Chart = pattern(lately, d.now()), chartOf(lately, d.now(), place)
 	return h, nil
+}
+
+// events puts on record that a history is read, and reads it.
+func (d *Desk) events(ctx context.Context, w *identity.Worker, n schemas.NHSNumber, state identity.RecordState, from, until time.Time, limit int, silent bool) ([]Event, bool, error) {
+	if err := d.store.Did(ctx, w, n, schemas.ActionHistoryRead, "", silent); err != nil {
+		return nil, false, d.unrecorded(err)
+	}
+	list, more, err := d.store.History(ctx, n, from, until, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	d.withhold(w, n, state, list)
+	return list, more, nil
 }
 
 // withhold takes local authorities out of what is on record about somebody of whom it must
@@ -192,7 +210,6 @@ func (d *Desk) Lately(ctx context.Context, w *identity.Worker, s Shown) (words s
 func pattern(list []Event, now time.Time) string {
 	visits, opened := 0, 0
 	places, people := map[string]bool{}, map[string]bool{}
-	first := now
 	for _, e := range list {
 		if now.Sub(e.At) > sentenceOf {
 			continue
@@ -201,9 +218,6 @@ func pattern(list []Event, now time.Time) string {
 		case e.Visit:
 			visits++
 			places[e.Organisation+"/"+string(e.Setting)] = true
-			if e.At.Before(first) {
-				first = e.At
-			}
 		case e.Kind == schemas.AuditView:
 			opened++
 			people[e.Name+"/"+e.Organisation] = true
@@ -242,13 +256,13 @@ type historyPage struct {
 	From, To string
 	Problem  string
 	History  History
-	Findings []string
+	Remarks  []string
 	Done     string
 }
 
 // askedFor reads whose history is asked for, from a form.
 func (c *Console) askedFor(r *http.Request) (historyPage, subject, time.Time, time.Time) {
-	h := historyPage{Asked: true, Handle: r.PostFormValue("handle"), Number: r.PostFormValue("nhs_number"), From: r.PostFormValue("from"), To: r.PostFormValue("to"), Findings: Remarks()}
+	h := historyPage{Asked: true, Handle: r.PostFormValue("handle"), Number: r.PostFormValue("nhs_number"), From: r.PostFormValue("from"), To: r.PostFormValue("to"), Remarks: Remarks()}
 	s := subject{handle: h.Handle}
 	from, until := time.Unix(0, 0), c.now().Add(time.Minute)
 	if h.Handle == "" {
@@ -321,19 +335,11 @@ func (c *Console) historyCSV(w http.ResponseWriter, r *http.Request, h History) 
 	for _, e := range h.List {
 		row := []string{e.At.UTC().Format(time.RFC3339), e.What(), e.Organisation, string(e.Setting), e.Name, e.Role, e.Why()}
 		for i := range row {
-			row[i] = safeCell(row[i])
+			row[i] = schemas.SafeCell(row[i])
 		}
 		_ = out.Write(row)
 	}
 	out.Flush()
-}
-
-// safeCell keeps a spreadsheet from taking text for a formula.
-func safeCell(text string) string {
-	if text != "" && (text[0] == '=' || text[0] == '+' || text[0] == '-' || text[0] == '@' || text[0] == '\t' || text[0] == '\r') {
-		return "'" + text
-	}
-	return text
 }
 
 // historyReviewed puts on record what somebody makes of a history.
@@ -345,10 +351,7 @@ func (c *Console) historyReviewed(w http.ResponseWriter, r *http.Request) {
 		c.refused(w, r, &schemas.Refusal{Code: "CPIS-W001", Location: "finding", Reason: "none of the list"})
 		return
 	}
-	n, state, err := c.desk.resolve(r.Context(), worker, s)
-	if err == nil && identity.May(worker.Roles, identity.SeeHistory, state) != identity.Allowed {
-		err = c.desk.refused(r.Context(), worker, "CPIS-W006", "this history is not yours to review")
-	}
+	n, _, err := c.desk.entitled(r.Context(), worker, s)
 	if err == nil {
 		err = c.desk.store.Did(r.Context(), worker, n, schemas.ActionHistoryChecked, said, false)
 	}

@@ -8,7 +8,6 @@ import (
 	"html/template"
 	"io/fs"
 	"log/slog"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -73,10 +72,17 @@ func newPrinter(place *time.Location, now func() time.Time, log *slog.Logger, de
 		if err != nil {
 			return nil, fmt.Errorf("read assets: %w", err)
 		}
-		p.assets[path.Base(name)] = asset{mime.TypeByExtension(path.Ext(name)), text, packed(text)}
+		media, known := mediaTypes[path.Ext(name)]
+		if !known {
+			return nil, fmt.Errorf("read assets: %s: no media type is known", name)
+		}
+		p.assets[path.Base(name)] = asset{media, text, packed(text)}
 	}
 	return p, nil
 }
+
+// mediaTypes are those of the assets. Those a machine has in its own tables may differ.
+var mediaTypes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 func packed(text []byte) []byte {
 	var out bytes.Buffer

@@ -40,7 +40,6 @@ type resultPage struct {
 	Result  socialcare.Result
 	Printed string // what the checker on the command line prints
 	Draft   string
-	Full    bool
 	Sample  []sampleRows
 	Waits   bool
 	Problem *schemas.Refusal
@@ -112,7 +111,7 @@ func (c *Console) checkPlans(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := resultOf(result)
-	b.Full, b.Draft = f.full, c.drafts.put(f)
+	b.Draft = c.drafts.put(f)
 	c.show(w, r, http.StatusOK, "result", page{Title: "What the file would do", Active: "/authority/plans", Wide: true, Body: b})
 }
 
